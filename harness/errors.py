@@ -1,0 +1,106 @@
+"""Every exception that hairpin raises.
+
+    HairpinError
+    ├── UsageError            what was asked for makes no sense            exit 2
+    │   ├── TopologyError     a topology, or the file it comes from
+    │   └── StimulusError     a stimulus that its topology cannot send
+    ├── UnfitError            this machine cannot do it; has a remedy      exit 3
+    ├── KernelError           the kernel refused an operation              exit 3
+    │   └── ForeignTapError   an opened tap is not the one asked for
+    └── DifferenceError       the kernel did not do what the model says    exit 1
+
+Library code raises these; only the command line prints them and exits.
+"""
+
+from __future__ import annotations
+
+import errno as errno_names
+import os
+
+__all__ = [
+    "DifferenceError",
+    "ForeignTapError",
+    "HairpinError",
+    "KernelError",
+    "StimulusError",
+    "TopologyError",
+    "UnfitError",
+    "UsageError",
+]
+
+
+class HairpinError(Exception):
+    """Base of all of hairpin's own exceptions; its text is written for people."""
+
+
+class UsageError(HairpinError):
+    """The request itself is wrong, whatever the machine."""
+
+
+class TopologyError(UsageError):
+    """A topology that cannot exist, or a topology file that cannot be read.
+
+    `field` is where (``guest[1].mode``), `problem` what is wrong with it, `allowed` what may
+    stand there; `file` and `line` (counted from 1) are set when it came from a file.
+    """
+
+    def __init__(
+        self,
+        field: str,
+        problem: str,
+        *,
+        allowed: str = "",
+        file: str = "",
+        line: int = 0,
+    ) -> None:
+        self.field = field
+        self.problem = problem
+        self.allowed = allowed
+        self.file = file
+        self.line = line
+        place = f"{file}:{line}: " if file else ""
+        hint = f"; allowed: {allowed}" if allowed else ""
+        super().__init__(f"{place}{field}: {problem}{hint}")
+
+    def at(self, file: str, line: int) -> TopologyError:
+        """The same error, with the place in the file that it comes from."""
+        return TopologyError(self.field, self.problem, allowed=self.allowed, file=file, line=line)
+
+
+class StimulusError(UsageError):
+    """A stimulus that the topology it is applied to cannot send."""
+
+
+class UnfitError(HairpinError):
+    """This machine, kernel or account cannot do what was asked.
+
+    `cause` says why in one clause, `remedy` what to do about it.
+    """
+
+    def __init__(self, cause: str, *, remedy: str) -> None:
+        self.cause = cause
+        self.remedy = remedy
+        super().__init__(f"{cause}; {remedy}")
+
+
+class KernelError(HairpinError):
+    """The kernel refused `operation` with `errno`; `detail` is its extended acknowledgement."""
+
+    def __init__(self, operation: str, errno: int, detail: str = "") -> None:
+        self.operation = operation
+        self.errno = errno
+        self.detail = detail
+        name = errno_names.errorcode.get(errno, str(errno))
+        extra = f": {detail}" if detail else ""
+        super().__init__(f"{operation}: {name} ({os.strerror(errno)}){extra}")
+
+
+class ForeignTapError(KernelError):
+    """A tap descriptor turned out to belong to another link; it was closed unread."""
+
+    def __init__(self, operation: str, detail: str) -> None:
+        super().__init__(operation, errno_names.EXDEV, detail)
+
+
+class DifferenceError(HairpinError, AssertionError):
+    """The kernel differs from the model; the text is the whole explanation."""

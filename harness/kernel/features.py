@@ -1,0 +1,99 @@
+"""What this kernel can do, found by trying it in a namespace of its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from harness.errors import KernelError, UnfitError
+from harness.kernel.links import add_bridge, add_dummy, add_macvtap, add_veth, add_vlan
+from harness.kernel.netlink import Request
+from harness.kernel.netns import NetNS
+from harness.kernel.taps import Tap
+from harness.parts import Guest, Mode
+
+__all__ = ["Backend", "Features", "probe", "require"]
+
+
+class Backend(StrEnum):
+    """What stands for a guest's end."""
+
+    TAP = "tap"  # a tap descriptor, as a hypervisor uses it
+    PACKET = "packet"  # a packet socket on the macvtap link
+
+
+@dataclass(frozen=True)
+class Features:
+    """What was found. `missing` maps what is not there (``dummy``) to the kernel's answer."""
+
+    kernel: str
+    machine: str
+    backend: Backend
+    backend_reason: str
+    missing: Mapping[str, str]
+
+
+_ADVICE = {
+    "macvtap": "CONFIG_MACVTAP",
+    "veth": "CONFIG_VETH",
+    "bridge": "CONFIG_BRIDGE",
+}
+_LOWER, _PEER, _BRIDGE, _MACVTAP, _DUMMY, _VLAN, _FILTERING = range(10, 17)
+
+
+@cache
+def probe() -> Features:
+    """Try everything once. Raises UnfitError when not even a namespace can be made."""
+    try:
+        ns = NetNS.create()
+    except KernelError as error:
+        raise UnfitError(
+            f"no network namespace can be made ({error})",
+            remedy="run as root (sudo), on a kernel with CONFIG_NET_NS",
+        ) from error
+    guest = Guest("macvtap", Mode.BRIDGE, mac="02:68:70:01:00:01")
+    attempts: dict[str, Request] = {
+        "veth": add_veth("veth", index=_LOWER, peer="peer", peer_index=_PEER),
+        "bridge": add_bridge("bridge", index=_BRIDGE),
+        "macvtap": add_macvtap(guest, index=_MACVTAP, lower=_LOWER),
+        "dummy": add_dummy("dummy", index=_DUMMY),
+        "vlan": add_vlan("vlan", index=_VLAN, parent=_LOWER, vlan=5),
+        "vlan filtering": add_bridge("filtering", index=_FILTERING, vlan_filtering=True),
+    }
+    with ns:
+        missing = {}
+        for name, request in attempts.items():
+            try:
+                ns.rtnl.transact([request])
+            except KernelError as error:
+                missing[name] = error.detail or str(error)
+        backend, reason = _try_tap(ns) if "macvtap" not in missing else (Backend.PACKET, "")
+    system = os.uname()
+    return Features(system.release, system.machine, backend, reason, missing)
+
+
+def _try_tap(ns: NetNS) -> tuple[Backend, str]:
+    try:
+        with Tap.open(ns, "macvtap"):
+            return Backend.TAP, "tap descriptors can be opened"
+    except KernelError as error:
+        reason = str(error)
+        if error.errno in (errno.EPERM, errno.EACCES):
+            reason = "device nodes cannot be made or opened here (that takes root)"
+    except OSError as error:
+        reason = f"no detached sysfs or tmpfs mount ({error.strerror})"
+    return Backend.PACKET, reason
+
+
+def require(features: Features) -> None:
+    """Raise UnfitError, with what to do, when the kernel lacks what every topology needs."""
+    for name, option in _ADVICE.items():
+        if name in features.missing:
+            raise UnfitError(
+                f"this kernel ({features.kernel}) has no {name} ({features.missing[name]})",
+                remedy=f"load the module (modprobe {name}) or use a kernel with {option}",
+            )

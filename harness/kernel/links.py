@@ -1,0 +1,259 @@
+"""Requests that make and change links: facts in, netlink requests out.
+
+Indexes are chosen by the caller (the kernel takes ifi_index since 3.7), so that one batch can
+make a link and at once refer to it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Any
+
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
+
+from harness.kernel.netlink import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REQUEST,
+    RTM_NEWLINK,
+    RTM_SETLINK,
+    LinkMessage,
+    Request,
+)
+from harness.parts import Guest, Mode, Port
+
+__all__ = [
+    "add_address",
+    "add_bridge",
+    "add_dummy",
+    "add_macvtap",
+    "add_neighbour",
+    "add_veth",
+    "add_vlan",
+    "change_macvtap",
+    "set_bridge_port",
+    "set_bridge_vlans",
+    "set_link",
+]
+
+_RTM_NEWADDR = 20
+_RTM_NEWNEIGH = 28
+_IFF_UP = 0x1
+_IFF_PROMISC = 0x100
+_IFF_ALLMULTI = 0x200
+_NUD_PERMANENT = 0x80
+_NESTED = 0x8000
+
+_MODES = {
+    Mode.PRIVATE: 1,
+    Mode.VEPA: 2,
+    Mode.BRIDGE: 4,
+    Mode.PASSTHRU: 8,
+    Mode.SOURCE: 16,
+}
+_FLAG_NOPROMISC = 1  # MACVLAN_FLAG_NOPROMISC
+_FLAG_NODST = 2  # MACVLAN_FLAG_NODST
+_MACADDR_SET = 3  # MACVLAN_MACADDR_SET
+_BRIDGE_VLAN_PVID = 2
+_BRIDGE_VLAN_UNTAGGED = 4
+
+_CREATE = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+Attributes = list[Any]
+
+
+def _link(
+    purpose: str,
+    attributes: Attributes,
+    *,
+    index: int = 0,
+    kind: int = RTM_NEWLINK,
+    flags: int = _CREATE,
+    set_flags: int = 0,
+    change: int | None = None,
+    family: int = 0,
+) -> Request:
+    message = LinkMessage()
+    message["family"] = family
+    message["index"] = index
+    message["flags"] = set_flags
+    message["change"] = set_flags if change is None else change
+    message["attrs"] = attributes
+    return Request(purpose, message, kind, flags)
+
+
+def _info(kind: str, data: Attributes | None = None) -> tuple[str, dict[str, Attributes]]:
+    attributes: Attributes = [("IFLA_INFO_KIND", kind)]
+    if data is not None:
+        attributes.append(("IFLA_INFO_DATA", {"attrs": data}))
+    return "IFLA_LINKINFO", {"attrs": attributes}
+
+
+def add_bridge(name: str, *, index: int, vlan_filtering: bool = False) -> Request:
+    """A bridge that is up, without STP and without multicast snooping."""
+    data: Attributes = [("IFLA_BR_MCAST_SNOOPING", 0)]
+    if vlan_filtering:
+        data.append(("IFLA_BR_VLAN_FILTERING", 1))
+    return _link(
+        f"add bridge {name}",
+        [("IFLA_IFNAME", name), _info("bridge", data)],
+        index=index,
+        set_flags=_IFF_UP,
+    )
+
+
+def add_veth(
+    name: str,
+    *,
+    index: int,
+    peer: str,
+    peer_index: int,
+    peer_ns: int | None = None,
+    peer_mac: str = "",
+    master: int | None = None,
+    mtu: int = 1500,
+) -> Request:
+    """A veth pair: `name` here and up, as a port of the bridge with index `master` if given.
+
+    `peer` lies in the namespace of the descriptor `peer_ns` (or here) and stays down: a peer
+    cannot go up before its pair is complete (veth_open).
+    """
+    peer_attributes: Attributes = [("IFLA_IFNAME", peer), ("IFLA_MTU", mtu)]
+    if peer_ns is not None:
+        peer_attributes.append(("IFLA_NET_NS_FD", peer_ns))
+    if peer_mac:
+        peer_attributes.append(("IFLA_ADDRESS", peer_mac))
+    attributes: Attributes = [("IFLA_IFNAME", name), ("IFLA_MTU", mtu)]
+    if master is not None:
+        attributes.append(("IFLA_MASTER", master))
+    data = [("VETH_INFO_PEER", {"attrs": peer_attributes, "index": peer_index})]
+    attributes.append(_info("veth", data))
+    return _link(f"add veth {name}", attributes, index=index, set_flags=_IFF_UP)
+
+
+def add_dummy(name: str, *, index: int, mac: str = "", mtu: int = 1500) -> Request:
+    """A dummy device, up."""
+    attributes: Attributes = [("IFLA_IFNAME", name), ("IFLA_MTU", mtu), _info("dummy")]
+    if mac:
+        attributes.append(("IFLA_ADDRESS", mac))
+    return _link(f"add dummy {name}", attributes, index=index, set_flags=_IFF_UP)
+
+
+def add_vlan(name: str, *, index: int, parent: int, vlan: int, mac: str = "") -> Request:
+    """An 802.1Q device on the link with index `parent`, up."""
+    attributes: Attributes = [
+        ("IFLA_IFNAME", name),
+        ("IFLA_LINK", parent),
+        _info("vlan", [("IFLA_VLAN_ID", vlan)]),
+    ]
+    if mac:
+        attributes.append(("IFLA_ADDRESS", mac))
+    return _link(f"add vlan {name}", attributes, index=index, set_flags=_IFF_UP)
+
+
+def add_macvtap(guest: Guest, *, index: int, lower: int) -> Request:
+    """The macvtap of `guest` on the link with index `lower`, up if the guest is."""
+    data: Attributes = [("IFLA_MACVTAP_MODE", _MODES[guest.mode])]
+    flags = _FLAG_NOPROMISC * guest.nopromisc | _FLAG_NODST * guest.nodst
+    if flags:
+        data.append(("IFLA_MACVTAP_FLAGS", flags))
+    if guest.sources:
+        data.append(("IFLA_MACVTAP_MACADDR_MODE", _MACADDR_SET))
+        listed = [("IFLA_MACVLAN_MACADDR", mac) for mac in guest.sources]
+        data.append(("IFLA_MACVTAP_MACADDR_DATA", {"attrs": listed}))
+    if guest.bcqueuelen is not None:
+        data.append(("IFLA_MACVTAP_BC_QUEUE_LEN", guest.bcqueuelen))
+    if guest.bc_cutoff is not None:
+        data.append(("IFLA_MACVTAP_BC_CUTOFF", guest.bc_cutoff))
+    attributes: Attributes = [
+        ("IFLA_IFNAME", guest.name),
+        ("IFLA_LINK", lower),
+        _info("macvtap", data),
+    ]
+    if guest.mode is not Mode.PASSTHRU:
+        attributes.append(("IFLA_ADDRESS", guest.mac))
+    state = (
+        _IFF_UP * guest.up | _IFF_PROMISC * guest.promiscuous | _IFF_ALLMULTI * guest.allmulticast
+    )
+    return _link(f"add macvtap {guest.name}", attributes, index=index, set_flags=state)
+
+
+def change_macvtap(name: str, *, index: int, mode: Mode) -> Request:
+    """Change the mode of a live macvtap (macvlan_changelink)."""
+    return _link(
+        f"set macvtap {name} to {mode}",
+        [_info("macvtap", [("IFLA_MACVTAP_MODE", _MODES[mode])])],
+        index=index,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )
+
+
+def set_link(name: str, *, index: int, up: bool) -> Request:
+    """Bring a link up or down."""
+    return _link(
+        f"set link {name} {'up' if up else 'down'}",
+        [],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+        set_flags=_IFF_UP * up,
+        change=_IFF_UP,
+    )
+
+
+def set_bridge_port(port: Port, *, index: int) -> Request:
+    """Hairpin, learning and flooding of a bridge port, as declared and resolved."""
+    settings: Attributes = [
+        ("IFLA_BRPORT_MODE", int(bool(port.hairpin))),
+        ("IFLA_BRPORT_LEARNING", int(port.learning)),
+        ("IFLA_BRPORT_UNICAST_FLOOD", int(port.flood)),
+        ("IFLA_BRPORT_MCAST_FLOOD", int(port.multicast_flood)),
+    ]
+    # br_setlink reads settings from a nested attribute only; without the flag it is a state.
+    return _link(
+        f"set switch port {port.to}",
+        [("IFLA_PROTINFO", {"attrs": settings}, _NESTED)],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+        family=socket.AF_BRIDGE,
+    )
+
+
+def set_bridge_vlans(name: str, *, index: int, pvid: int | None, tagged: Iterable[int]) -> Request:
+    """VLAN membership of a bridge port: `pvid` untagged, the others tagged."""
+    members: Attributes = []
+    if pvid is not None:
+        flags = _BRIDGE_VLAN_PVID | _BRIDGE_VLAN_UNTAGGED
+        members.append(("IFLA_BRIDGE_VLAN_INFO", {"flags": flags, "vid": pvid}))
+    members += [("IFLA_BRIDGE_VLAN_INFO", {"flags": 0, "vid": vid}) for vid in tagged]
+    return _link(
+        f"set VLANs of switch port {name}",
+        [("IFLA_AF_SPEC", {"attrs": members}, _NESTED)],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+        family=socket.AF_BRIDGE,
+    )
+
+
+def add_address(ip: str, prefix: int, *, index: int) -> Request:
+    """An IPv4 address with its connected route."""
+    message = ifaddrmsg()
+    message["family"] = socket.AF_INET
+    message["prefixlen"] = prefix
+    message["index"] = index
+    message["attrs"] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)]
+    return Request(f"add address {ip}", message, _RTM_NEWADDR, _CREATE)
+
+
+def add_neighbour(ip: str, mac: str, *, index: int) -> Request:
+    """A permanent neighbour entry."""
+    message = ndmsg()
+    message["family"] = socket.AF_INET
+    message["ifindex"] = index
+    message["state"] = _NUD_PERMANENT
+    message["attrs"] = [("NDA_DST", ip), ("NDA_LLADDR", mac)]
+    return Request(f"add neighbour {ip}", message, _RTM_NEWNEIGH, _CREATE)

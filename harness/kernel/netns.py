@@ -1,0 +1,114 @@
+"""Anonymous network namespaces: held by a descriptor, gone with the process.
+
+Nothing is named or mounted, so the kernel removes a namespace and all its links when the last
+descriptor into it is closed, even by SIGKILL. Entering one happens on a thread made for the
+purpose: whatever interrupts the main thread, it is never left in the wrong namespace.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from harness.errors import KernelError
+from harness.kernel.netlink import Rtnl
+from harness.kernel.syscalls import CLONE_NEWNET, detached_mount, setns, unshare
+
+__all__ = ["NetNS", "on_thread"]
+
+T = TypeVar("T")
+
+
+def on_thread(work: Callable[[], T]) -> T:
+    """`work()` on a thread of its own; what it raises is raised here."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="hairpin-netns")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+class NetNS:
+    """A network namespace. Use `NetNS.create()` in a `with` statement."""
+
+    def __init__(self, fd: int, rtnl: Rtnl) -> None:
+        self.fd = fd
+        self.rtnl = rtnl
+        self._sysfs: int | None = None
+
+    @classmethod
+    def create(cls) -> Self:
+        """A new namespace without IPv6 chatter, loopback down. Raises KernelError."""
+
+        def make() -> Self:
+            unshare(CLONE_NEWNET)
+            with ExitStack() as undo:
+                fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+                undo.callback(os.close, fd)
+                for scope in ("all", "default"):
+                    knob = Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
+                    if knob.exists():  # a kernel without IPv6 needs no silencing
+                        knob.write_text("1")
+                namespace = cls(fd, Rtnl())
+                undo.pop_all()
+                return namespace
+
+        try:
+            return on_thread(make)
+        except OSError as error:
+            raise KernelError("create a network namespace", error.errno or 0) from error
+
+    def run(self, work: Callable[[], T]) -> T:
+        """`work()` on a thread that is inside: to open descriptors, not to stay."""
+
+        def inside() -> T:
+            setns(self.fd, CLONE_NEWNET)
+            return work()
+
+        return on_thread(inside)
+
+    def sysctl(self, name: str, value: str) -> None:
+        """Write a setting of this namespace, named as sysctl(8) does. Raises OSError."""
+        path = Path("/proc/sys", *name.split("."))
+        self.run(lambda: path.write_text(value))
+
+    @property
+    def sysfs(self) -> int:
+        """Descriptor of a sysfs that shows this namespace, mounted nowhere. Raises OSError."""
+        if self._sysfs is None:
+            self._sysfs = self.run(lambda: detached_mount("sysfs"))
+        return self._sysfs
+
+    def close(self) -> None:
+        """Let go of the namespace; idempotent."""
+        self.rtnl.close()
+        for fd in (self._sysfs, self.fd):
+            if fd is not None and fd >= 0:
+                os.close(fd)
+        self.fd, self._sysfs = -1, None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

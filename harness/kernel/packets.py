@@ -1,0 +1,234 @@
+"""Packet sockets with a memory-mapped receive ring (TPACKET_V2): reading costs no system call.
+
+A classic BPF program lets only hairpin's own frames into a ring, so chatter can neither fill
+it nor be taken for a result.
+"""
+
+from __future__ import annotations
+
+import mmap
+import select
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from harness.errors import KernelError
+from harness.frames import MAGIC, Kind
+from harness.kernel.netns import NetNS
+from harness.kernel.syscalls import attach_filter, setsockopt_blocking
+
+__all__ = [
+    "ETH_P_ALL",
+    "PACKET_OTHERHOST",
+    "PACKET_OUTGOING",
+    "Membership",
+    "Ring",
+    "plain_socket",
+]
+
+ETH_P_ALL = 0x0003
+PACKET_OTHERHOST = 3
+PACKET_OUTGOING = 4
+
+_SOL_PACKET = 263
+_PACKET_ADD_MEMBERSHIP = 1
+_PACKET_RX_RING = 5
+_PACKET_VERSION = 10
+_TPACKET_V2 = 1
+_PACKET_MR_MULTICAST = 0
+_PACKET_QDISC_BYPASS = 20
+_TP_STATUS_KERNEL = 0
+_TP_STATUS_USER = 1
+_TP_STATUS_VLAN_VALID = 1 << 4
+
+_SLOTS = 256
+_SLOT = 2048  # bytes: header and the longest frame at MTU 1500 fit
+_BLOCK = 1 << 16
+# struct tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid
+_HEADER = struct.Struct("=IIIHHIIHH4x")
+_PEEK = struct.Struct("=I8xH").unpack_from  # status, mac
+_SET_STATUS = struct.Struct("=I").pack_into
+_PKTTYPE_AT = _HEADER.size + 10  # in the struct sockaddr_ll behind it
+
+# Classic BPF: (code, jump if true, jump if false, operand).
+_LD_W, _LD_H, _LD_B, _JEQ, _RET = 0x20, 0x28, 0x30, 0x15, 0x06
+_AD = 0xFFFFF000  # SKF_AD_OFF
+_AD_PKTTYPE = _AD + 4
+_AD_IFINDEX = _AD + 8
+_ACCEPT, _DROP = 0xFFFF, 0
+_MAGIC_L2 = 14  # offset of MAGIC in a layer 2 stimulus
+_MAGIC_L3 = 42  # behind IPv4 and UDP
+_TAGS = (0x8100, 0x88A8)
+
+
+class Membership:
+    """Multicast groups joined on a link, as `ip maddr add` would; left on close."""
+
+    def __init__(self, ns: NetNS, name: str, index: int, groups: Iterable[str]) -> None:
+        self._socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        for group in groups:
+            address = bytes.fromhex(group.replace(":", ""))
+            request = struct.pack("=iHH8s", index, _PACKET_MR_MULTICAST, len(address), address)
+            try:
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+            except OSError as error:
+                self.close()
+                raise KernelError(f"join {group} on {name}", error.errno or 0) from error
+
+    def close(self) -> None:
+        """Leave the groups; idempotent."""
+        self._socket.close()
+
+
+def plain_socket(ns: NetNS, name: str) -> socket.socket:
+    """A packet socket that only sends, on the link `name`, past its queueing discipline.
+
+    What it sends is not shown to the link's own listeners (packet_direct_xmit).
+    """
+    sock = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+    try:
+        sock.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
+        sock.bind((name, 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _program(*, unwanted: Kind, outgoing: bool, only_index: int | None) -> bytes:
+    """BPF: hairpin's frames, but for those of kind `unwanted`.
+
+    `outgoing` lets the link's own transmissions in; `only_index` refuses frames that a macvlan
+    has meanwhile taken to another link (orig_dev delivery, __netif_receive_skb_core).
+    """
+    head: list[tuple[int, str, str, int]] = []
+    if not outgoing:
+        head += [(_LD_W, "", "", _AD_PKTTYPE), (_JEQ, "drop", "", PACKET_OUTGOING)]
+    if only_index is not None:
+        head += [(_LD_W, "", "", _AD_IFINDEX), (_JEQ, "", "drop", only_index)]
+    magic = int.from_bytes(MAGIC, "big")
+    body = [
+        *head,
+        (_LD_H, "", "", 12),
+        *((_JEQ, "accept", "", tpid) for tpid in _TAGS),
+        (_LD_W, "", "", _MAGIC_L3),
+        (_JEQ, "accept", "", magic),
+        (_LD_W, "", "", _MAGIC_L2),
+        (_JEQ, "", "drop", magic),
+        (_LD_B, "", "", _MAGIC_L2 + 4),
+        (_JEQ, "drop", "", unwanted),
+    ]
+    targets = {"accept": len(body), "drop": len(body) + 1}
+    program = b"".join(
+        struct.pack(
+            "=HBBI",
+            code,
+            targets[yes] - at - 1 if yes else 0,
+            targets[no] - at - 1 if no else 0,
+            operand,
+        )
+        for at, (code, yes, no, operand) in enumerate(body)
+    )
+    return (
+        program
+        + struct.pack("=HBBI", _RET, 0, 0, _ACCEPT)
+        + struct.pack("=HBBI", _RET, 0, 0, _DROP)
+    )
+
+
+class Ring:
+    """A packet socket in `ns` with a receive ring, deaf until attached. Use it in a `with` statement.
+
+    Making one waits for an RCU grace period (packet_set_ring), so a caller who needs several
+    makes them on threads of their own, for all to wait for the same one.
+    """
+
+    def __init__(
+        self,
+        ns: NetNS,
+        *,
+        unwanted: Kind,
+        outgoing: bool = False,
+        only_index: int | None = None,
+    ) -> None:
+        with ExitStack() as undo:
+            try:
+                self.socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+                undo.callback(self.socket.close)
+                fd = self.socket.fileno()
+                attach_filter(
+                    fd, _program(unwanted=unwanted, outgoing=outgoing, only_index=only_index)
+                )
+                self.socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
+                geometry = struct.pack("=IIII", _BLOCK, _SLOTS * _SLOT // _BLOCK, _SLOT, _SLOTS)
+                setsockopt_blocking(fd, _SOL_PACKET, _PACKET_RX_RING, geometry)
+                self.buffer = mmap.mmap(fd, _SLOTS * _SLOT)
+            except OSError as error:
+                raise KernelError("make a packet ring", error.errno or 0) from error
+            undo.pop_all()
+        self._at = 0
+        self._poll = select.poll()
+        self._poll.register(self.socket, select.POLLIN)
+
+    def attach(self, link: str, *, protocol: int = ETH_P_ALL) -> None:
+        """Listen on `link` from now on. Raises KernelError.
+
+        A `protocol` other than ETH_P_ALL sees only what rx handlers (macvlan) have let pass.
+        """
+        try:
+            self.socket.bind((link, protocol))
+        except OSError as error:
+            raise KernelError(f"listen on {link}", error.errno or 0) from error
+
+    def peek(self) -> int:
+        """Offset in `buffer` of the next frame's first byte, -1 when there is none now.
+
+        A tag that the kernel has taken out of the frame (skb_vlan_untag) is not in its place.
+        """
+        status, mac = _PEEK(self.buffer, self._at)
+        return self._at + mac if status & _TP_STATUS_USER else -1
+
+    def release(self) -> None:
+        """Give the slot of the frame just peeked at back to the kernel."""
+        at = self._at
+        _SET_STATUS(self.buffer, at, _TP_STATUS_KERNEL)
+        self._at = (at + _SLOT) % (_SLOTS * _SLOT)
+
+    def take(self) -> tuple[bytes, int]:
+        """The frame just peeked at, tags in place, and its sll_pkttype; its slot is released."""
+        at = self._at
+        status, _, length, mac, _, _, _, tci, tpid = _HEADER.unpack_from(self.buffer, at)
+        start = at + mac
+        frame = self.buffer[start : start + length]
+        if status & _TP_STATUS_VLAN_VALID:
+            frame = frame[:12] + struct.pack("!HH", tpid or 0x8100, tci) + frame[12:]
+        kind = self.buffer[at + _PKTTYPE_AT]
+        self.release()
+        return frame, kind
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a frame; whether one is there."""
+        return bool(self._poll.poll(seconds * 1000))
+
+    def send(self, frame: bytes | bytearray) -> None:
+        """Send a frame on the link. Raises OSError."""
+        self.socket.send(frame)
+
+    def close(self) -> None:
+        """Give the ring and the socket back; idempotent."""
+        self.buffer.close()
+        self.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

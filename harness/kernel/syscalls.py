@@ -1,0 +1,84 @@
+"""System calls that Python's standard library lacks: thin, typed, raising OSError only."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+__all__ = [
+    "CLONE_NEWNET",
+    "CLONE_NEWUSER",
+    "attach_filter",
+    "detached_mount",
+    "setns",
+    "setsockopt_blocking",
+    "unshare",
+]
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+
+# The same numbers on every architecture (include/uapi/asm-generic/unistd.h).
+_SYS_FSOPEN = 430
+_SYS_FSCONFIG = 431
+_SYS_FSMOUNT = 432
+_FSOPEN_CLOEXEC = 1
+_FSCONFIG_CMD_CREATE = 6
+_FSMOUNT_CLOEXEC = 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int, call: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{call}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """unshare(2): move the calling thread (CLONE_NEWUSER: the whole process) to new namespaces."""
+    _checked(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """setns(2): move the calling thread into the namespace that `fd` refers to."""
+    _checked(_libc.setns(fd, kind), "setns")
+
+
+def detached_mount(filesystem: str) -> int:
+    """A new mount of `filesystem` that is in no mount table; its descriptor works with openat.
+
+    A sysfs shows the network namespace of the calling thread (fsopen(2), fsmount(2), Linux 5.2).
+    """
+    context = _checked(
+        _libc.syscall(_SYS_FSOPEN, filesystem.encode(), _FSOPEN_CLOEXEC), f"fsopen {filesystem}"
+    )
+    try:
+        _checked(
+            _libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0),
+            f"fsconfig {filesystem}",
+        )
+        return _checked(
+            _libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0), f"fsmount {filesystem}"
+        )
+    finally:
+        os.close(context)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def attach_filter(fd: int, instructions: bytes) -> None:
+    """SO_ATTACH_FILTER: a classic BPF program (8 bytes an instruction) on the socket `fd`."""
+    program = _Program(len(instructions) // 8, instructions)
+    _checked(
+        _libc.setsockopt(fd, 1, 26, ctypes.byref(program), ctypes.sizeof(program)),
+        "SO_ATTACH_FILTER",
+    )
+
+
+def setsockopt_blocking(fd: int, level: int, option: int, value: bytes) -> None:
+    """setsockopt(2) with the interpreter's lock released, for options that make the caller wait."""
+    _checked(_libc.setsockopt(fd, level, option, value, len(value)), "setsockopt")

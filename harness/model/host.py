@@ -1,0 +1,47 @@
+"""Lower devices and the host's own stack on them: net/core/dev.c, net/8021q."""
+
+from __future__ import annotations
+
+from harness.frames import Frame, Tag
+from harness.model import macvlan
+from harness.model.rules import Rule
+from harness.model.walk import Hop, Walk
+from harness.parts import Lower, LowerKind, is_multicast
+
+__all__ = ["receive", "transmit"]
+
+
+def transmit(walk: Walk, name: str, frame: Frame) -> None:
+    """A lower device transmits: onto the wire, into its parent, or nowhere."""
+    lower = walk.topology.lower(name)
+    if lower.kind is LowerKind.VLAN:
+        walk.note(name, f"puts on tag {lower.vlan}")
+        walk.put(Hop.LOWER_TX, lower.parent, frame.tagged(Tag(lower.vlan or 0)))
+    elif walk.decide(name, Rule.WIRED, lower.kind is LowerKind.VETH, f"it is a {lower.kind}"):
+        if lower.kind is LowerKind.VETH:  # an inverted rule cannot give a dummy a wire
+            walk.arrive(f"{name}.out", frame)
+            walk.put(Hop.PORT_RX, name, frame)
+
+
+def receive(walk: Walk, name: str, frame: Frame) -> None:
+    """__netif_receive_skb_core: vlan devices first, then macvlan, then the stack."""
+    for vlan in _vlans_on(walk, name):
+        outer = frame.tags[0] if frame.tags else None
+        takes = outer == Tag(vlan.vlan or 0)
+        if walk.decide(vlan.name, Rule.VLAN_RECEIVE, takes, f"tag {outer and outer.vid}"):
+            walk.put(Hop.LOWER_RX, vlan.name, frame.untagged())
+            return
+    if macvlan.receive(walk, name, frame):
+        _stack(walk, name, frame)
+
+
+def _vlans_on(walk: Walk, name: str) -> list[Lower]:
+    return [x for x in walk.topology.lowers if x.kind is LowerKind.VLAN and x.parent == name]
+
+
+def _stack(walk: Walk, name: str, frame: Frame) -> None:
+    mine = is_multicast(frame.dst) or frame.dst == walk.topology.macs[name]
+    for_host = walk.decide(name, Rule.HOST_ADDRESS, mine, f"destination {frame.dst}")
+    if walk.decide(name, Rule.HOST_TAGGED, bool(frame.tags)):
+        for_host = False
+    walk.arrive(name if for_host else f"{name}.otherhost", frame)

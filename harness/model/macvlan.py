@@ -1,0 +1,189 @@
+"""macvtap links on their lower device: drivers/net/macvlan.c, function by function."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.frames import Frame
+from harness.model.rules import Rule
+from harness.model.walk import Hop, Walk
+from harness.parts import BROADCAST_MAC, Guest, LowerKind, Mode, is_multicast
+from harness.topology import Topology
+
+__all__ = ["group_hash", "receive", "transmit"]
+
+_DEFAULT_BCQUEUELEN = 1000  # MACVLAN_DEFAULT_BC_QUEUE_LEN
+_DEFAULT_BC_CUTOFF = 1  # macvlan_port_create
+_GOLDEN_RATIO_32 = 0x61C88647  # include/linux/hash.h
+_FILTER_BITS = 8  # MACVLAN_MC_FILTER_BITS
+
+_OUTSIDE = frozenset({Mode.PRIVATE, Mode.VEPA, Mode.PASSTHRU, Mode.BRIDGE})
+
+
+def group_hash(mac: str) -> int:
+    """Bit (0–255) of a group address in the lower device's filter: mc_hash(NULL, mac).
+
+    A guest's own filter mixes in the address of its kernel structure and cannot be computed.
+    """
+    value = int.from_bytes(bytes.fromhex(mac.replace(":", ""))[2:], sys.byteorder)
+    return (value * _GOLDEN_RATIO_32 & 0xFFFFFFFF) >> (32 - _FILTER_BITS)
+
+
+def _live(topology: Topology, lower: str) -> list[Guest]:
+    """Guests in the lower device's hash table: those that are up (macvlan_open)."""
+    return [g for g in topology.guests_on(lower) if g.up]
+
+
+def _find(guests: list[Guest], mac: str) -> Guest | None:
+    return next((g for g in guests if g.mac == mac), None)
+
+
+def transmit(walk: Walk, name: str, frame: Frame) -> None:
+    """macvlan_queue_xmit: a frame written to the guest's tap."""
+    guest = walk.topology.guest(name)
+    walk.note(name, f"sends, in {guest.mode} mode on {guest.lower}")
+    if not walk.decide(name, Rule.TX_UP, guest.up):
+        return
+    siblings = _live(walk.topology, guest.lower)
+    bridge = guest.mode is Mode.BRIDGE
+    if is_multicast(frame.dst):
+        for sibling in siblings:
+            pair = f"{guest.mode} to {sibling.mode}"
+            if sibling.name != name and walk.decide(
+                sibling.name, Rule.BRIDGE_FLOOD, bridge and sibling.mode is Mode.BRIDGE, pair
+            ):
+                _deliver_group(walk, sibling, frame)
+    elif found := _find(siblings, frame.dst):
+        pair = f"{guest.mode} to {found.mode}"
+        if walk.decide(name, Rule.BRIDGE_DIRECT, bridge and found.mode is Mode.BRIDGE, pair):
+            # dev_forward_skb: the lower device receives it, as if from the wire.
+            walk.put(Hop.LOWER_RX, guest.lower, frame)
+            return
+    walk.put(Hop.LOWER_TX, guest.lower, frame)
+
+
+def receive(walk: Walk, lower: str, frame: Frame) -> bool:
+    """macvlan_handle_frame: whether the frame goes on to the host's stack."""
+    if not walk.topology.guests_on(lower):
+        return True
+    if _forward_source(walk, lower, frame):
+        return False
+    if is_multicast(frame.dst):
+        return _receive_group(walk, lower, frame)
+    return _receive_unicast(walk, lower, frame)
+
+
+def _forward_source(walk: Walk, lower: str, frame: Frame) -> bool:
+    """macvlan_forward_source: whether a nodst guest has consumed the frame."""
+    consumed = False
+    for guest in walk.topology.guests_on(lower):
+        if guest.mode is not Mode.SOURCE:
+            continue
+        listed = frame.src in guest.sources
+        if not walk.decide(guest.name, Rule.SOURCE_LIST, listed, f"source {frame.src}"):
+            continue
+        consumed |= walk.decide(guest.name, Rule.SOURCE_CONSUME, guest.nodst)
+        if walk.decide(guest.name, Rule.RX_UP, guest.up):
+            walk.arrive(guest.name, frame)
+    return consumed
+
+
+def _receive_unicast(walk: Walk, lower: str, frame: Frame) -> bool:
+    guests = walk.topology.guests_on(lower)
+    passthru = guests[0].mode is Mode.PASSTHRU
+    if walk.decide(lower, Rule.PASSTHRU_ALL, passthru, f"{guests[0].name} is {guests[0].mode}"):
+        if walk.decide(guests[0].name, Rule.RX_UP, guests[0].up):
+            walk.arrive(guests[0].name, frame)
+        return False
+    found = _find(_live(walk.topology, lower), frame.dst)
+    if not walk.decide(lower, Rule.LOOKUP, found is not None, f"destination {frame.dst}"):
+        return True
+    found = found or guests[0]
+    if walk.decide(found.name, Rule.SOURCE_NO_UNICAST, found.mode is Mode.SOURCE, found.mode):
+        return True
+    walk.arrive(found.name, frame)
+    return False
+
+
+def _receive_group(walk: Walk, lower: str, frame: Frame) -> bool:
+    src = _find(_live(walk.topology, lower), frame.src)
+    if src is not None and walk.decide(
+        src.name, Rule.OWN_RETURN, src.mode not in (Mode.VEPA, Mode.BRIDGE), f"it is {src.mode}"
+    ):
+        walk.arrive(src.name, frame)
+        return False
+    if _filter_passes(walk, lower, frame.dst):
+        _multicast_rx(walk, lower, src, frame)
+    return walk.decide(lower, Rule.GROUP_PASS, True)
+
+
+def _filter_passes(walk: Walk, lower: str, group: str) -> bool:
+    """The lower device's filters, and the room in its broadcast queue."""
+    guests = _live(walk.topology, lower)
+    joined = [g for guest in guests for g in guest.groups]
+    wide_open = _is_promiscuous(walk.topology, lower)
+    bits = {group_hash(g) for g in (BROADCAST_MAC, *joined)}
+    passes = bool(guests) and (wide_open or group_hash(group) in bits)
+    if not walk.decide(lower, Rule.PORT_FILTER, passes, f"group {group}"):
+        return False
+    # macvlan_recompute_bc_filter: groups with more subscribers than the cutoff are queued.
+    cutoff = next(
+        (g.bc_cutoff for g in reversed(walk.topology.guests_on(lower)) if g.bc_cutoff is not None),
+        _DEFAULT_BC_CUTOFF,
+    )
+    popular = {group_hash(g) for g in joined if joined.count(g) > cutoff}
+    queued = cutoff >= 0 and (
+        wide_open or group_hash(group) in popular | {group_hash(BROADCAST_MAC)}
+    )
+    if not queued:
+        return True
+    # update_port_bc_queue_len: the largest that any guest asks for, up or not.
+    room = max(
+        _DEFAULT_BCQUEUELEN if g.bcqueuelen is None else g.bcqueuelen
+        for g in walk.topology.guests_on(lower)
+    )
+    return walk.decide(lower, Rule.QUEUE_ROOM, room > 0, f"bcqueuelen {room}")
+
+
+def _is_promiscuous(topology: Topology, lower: str) -> bool:
+    """Whether guests have opened the lower device's filter entirely (macvlan_compute_filter).
+
+    A device without a unicast filter (IFF_UNICAST_FLT) of its own, as veth and dummy are,
+    turns promiscuous as soon as one guest adds its address to it (__dev_set_rx_mode).
+    """
+    filters_unicast = topology.lower(lower).kind is LowerKind.VLAN
+    return any(
+        g.allmulticast
+        or g.promiscuous
+        or (not g.nopromisc if g.mode is Mode.PASSTHRU else not filters_unicast)
+        for g in _live(topology, lower)
+    )
+
+
+def _multicast_rx(walk: Walk, lower: str, src: Guest | None, frame: Frame) -> None:
+    """macvlan_multicast_rx: who on this lower device is meant."""
+    if src is None:
+        rule, audience = Rule.FROM_OUTSIDE, _OUTSIDE
+    elif src.mode is Mode.VEPA:
+        rule, audience = Rule.FROM_VEPA, frozenset({Mode.VEPA, Mode.BRIDGE})
+    else:
+        rule, audience = Rule.FROM_BRIDGE, frozenset({Mode.VEPA})
+    for guest in _live(walk.topology, lower):
+        if guest is src and walk.decide(guest.name, Rule.NOT_TO_SENDER, True):
+            continue
+        if walk.decide(guest.name, rule, guest.mode in audience, f"it is {guest.mode}"):
+            _deliver_group(walk, guest, frame)
+
+
+def _deliver_group(walk: Walk, guest: Guest, frame: Frame) -> None:
+    """macvlan_broadcast, for one guest: its own filter."""
+    member = (
+        frame.dst == BROADCAST_MAC
+        or frame.dst in guest.groups
+        or guest.allmulticast
+        or guest.promiscuous
+    )
+    if walk.decide(guest.name, Rule.TAP_FILTER, member, f"group {frame.dst}"):
+        walk.arrive(guest.name, frame)
+    else:
+        walk.may_arrive(guest.name, frame)

@@ -1,0 +1,93 @@
+"""One frame's way through a topology: what the parts of the model share.
+
+The parts (macvlan, bridge, host stack, router) do not call each other: each takes a frame off
+the walk, decides, and puts the copies it makes back, the way devices hand frames to each other
+through the softirq backlog.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+
+from harness.frames import Frame
+from harness.model.prediction import Prediction, Step
+from harness.model.rules import Rule
+from harness.topology import Topology
+
+__all__ = ["Handler", "Hop", "Walk"]
+
+# More hops than any loop-free topology needs; only an inverted rule can make a loop.
+_MOST_HOPS = 512
+
+
+class Hop(Enum):
+    """Where a frame stands: the part of the model that takes it next."""
+
+    GUEST_TX = auto()  # a guest's macvtap transmits
+    LOWER_TX = auto()  # a lower device transmits
+    LOWER_RX = auto()  # a lower device receives
+    PORT_RX = auto()  # the switch receives on a station's port
+    PORT_TX = auto()  # the switch sends out of a station's port
+    ROUTER_RX = auto()  # the router receives
+
+
+Handler = Callable[["Walk", str, Frame], None]
+
+
+class Walk:
+    """A walk in progress. `inverted` are rules whose outcome is turned round."""
+
+    def __init__(self, topology: Topology, inverted: frozenset[Rule] = frozenset()) -> None:
+        self.topology = topology
+        self.fdb: dict[tuple[str, int], str] = {}
+        self._inverted = inverted
+        self._pending: deque[tuple[Hop, str, Frame]] = deque()
+        self._trace: list[Step] = []
+        self._arrivals: dict[str, list[Frame]] = {name: [] for name in topology.observers}
+        self._maybe: dict[str, list[Frame]] = {}
+
+    def decide(self, at: str, rule: Rule, holds: bool, because: str = "") -> bool:
+        """Take the decision `rule` at the device `at`; the outcome goes into the trace."""
+        outcome = holds is not (rule in self._inverted)
+        self._trace.append(Step(at, because, rule, outcome))
+        return outcome
+
+    def note(self, at: str, text: str) -> None:
+        """Something that happens without a decision."""
+        self._trace.append(Step(at, text))
+
+    def forget(self) -> None:
+        """Drop the trace so far: what only prepares the walk explains nothing."""
+        self._trace.clear()
+
+    def put(self, hop: Hop, at: str, frame: Frame) -> None:
+        """`frame` is at `hop` of the device or station `at` next."""
+        self._pending.append((hop, at, frame))
+
+    def arrive(self, observer: str, frame: Frame) -> None:
+        """`observer` sees `frame`."""
+        self._arrivals[observer].append(frame)
+        self._trace.append(Step(observer, "receives a copy"))
+
+    def may_arrive(self, observer: str, frame: Frame) -> None:
+        """`observer` sees `frame` if the hash of its filter happens to collide."""
+        self._maybe.setdefault(observer, []).append(frame)
+
+    def run(self, handlers: Mapping[Hop, Handler]) -> None:
+        """Follow the frame and its copies until nothing is on its way."""
+        for _ in range(_MOST_HOPS):
+            if not self._pending:
+                return
+            hop, at, frame = self._pending.popleft()
+            handlers[hop](self, at, frame)
+        self.note("model", f"gave up after {_MOST_HOPS} hops: a loop")
+
+    def prediction(self) -> Prediction:
+        """What has come of it."""
+        return Prediction(
+            {name: tuple(frames) for name, frames in self._arrivals.items()},
+            {name: tuple(frames) for name, frames in self._maybe.items()},
+            tuple(self._trace),
+        )

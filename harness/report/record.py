@@ -1,0 +1,139 @@
+"""A run as plain data: what the plugin collects and every report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from harness.testbed.verdict import Difference, Outcome, Verdict
+
+__all__ = ["CellOutcome", "Record", "Run"]
+
+
+class CellOutcome(StrEnum):
+    """What became of one cell of the matrix."""
+
+    AS_PREDICTED = Outcome.AS_PREDICTED.value
+    DOCUMENTED_OTHERWISE = Outcome.DOCUMENTED_OTHERWISE.value
+    DIFFERS = Outcome.DIFFERS.value
+    SKIPPED = "skipped"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell: one stimulus on one topology, or the reason why there is no verdict.
+
+    `section` is the subject (one matrix each), `row` the flow, `column` the headings from the
+    top down (``("vepa → bridge", "hairpin on")``). `predicted` and `seen` count copies per
+    observer; `focus` is the observer whose count stands in the cell. `promises` are those
+    that apply: id, text, source, section, kept.
+    """
+
+    case: str
+    section: str
+    row: str
+    column: tuple[str, ...]
+    outcome: CellOutcome
+    focus: str = ""
+    predicted: Mapping[str, int] = field(default_factory=dict)
+    seen: Mapping[str, int] = field(default_factory=dict)
+    barriers: Mapping[str, str] = field(default_factory=dict)
+    promises: tuple[Mapping[str, Any], ...] = ()
+    causes: tuple[str, ...] = ()
+    reason: str = ""
+    stimulus: str = ""
+    topology: str = ""  # TOML
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; `from_json` makes the same record again."""
+        return asdict(self) | {
+            "outcome": self.outcome.value,
+            "column": list(self.column),
+            "causes": list(self.causes),
+            "promises": [dict(p) for p in self.promises],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """The record that `to_json` wrote. Raises KeyError, TypeError or ValueError."""
+        return cls(
+            **dict(data)
+            | {
+                "outcome": CellOutcome(data["outcome"]),
+                "column": tuple(data["column"]),
+                "causes": tuple(data["causes"]),
+                "promises": tuple(data["promises"]),
+            }
+        )
+
+    @classmethod
+    def of(
+        cls,
+        verdict: Verdict,
+        *,
+        case: str,
+        section: str,
+        row: str,
+        column: Iterable[str],
+        topology: str,
+    ) -> Record:
+        """The record of a verdict; `topology` is its TOML."""
+        arrivals = verdict.observation.arrivals
+        return cls(
+            case=case,
+            section=section,
+            row=row,
+            column=tuple(column),
+            outcome=CellOutcome(verdict.outcome.value),
+            focus=_focus(verdict),
+            predicted={name: len(f) for name, f in verdict.prediction.arrivals.items()},
+            seen={name: len(f) for name, f in arrivals.items()},
+            barriers={name: b.value for name, b in verdict.observation.barriers.items()},
+            promises=tuple(
+                {
+                    "id": j.promise.id,
+                    "text": j.promise.text,
+                    "source": j.promise.source,
+                    "section": j.promise.section,
+                    "kept": j.kept,
+                }
+                for j in verdict.judgements
+            ),
+            causes=verdict.causes,
+            stimulus=str(verdict.stimulus),
+            topology=topology,
+        )
+
+
+def _focus(verdict: Verdict) -> str:
+    """The observer that a reader asks about first: the one that differs, else the target."""
+    first: Difference | None = next(iter(verdict.differences), None)
+    if first:
+        return first.observer
+    if verdict.stimulus.to in verdict.prediction.arrivals:
+        return verdict.stimulus.to
+    others = [g.name for g in verdict.topology.guests if g.name != verdict.stimulus.sender]
+    return others[0] if others else verdict.stimulus.sender
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything about one run. Times in seconds; `started` is ISO 8601 in UTC.
+
+    `backend` is ``tap`` or ``packet``; `missing` maps a kernel feature that is not there to
+    what that means; `exit_status` is pytest's mapped to hairpin's.
+    """
+
+    records: tuple[Record, ...]
+    started: str
+    seconds: float
+    verdict_seconds: float
+    kernel: str
+    machine: str
+    backend: str
+    version: str
+    missing: Mapping[str, str]
+    exit_status: int

@@ -1,0 +1,215 @@
+"""Where frames go in and come out: tap descriptors and packet rings behind one interface.
+
+An endpoint is read up to a sentinel of the current round. What it hands out are whole frames
+with their ident set to 0, per observer; frames that are not hairpin's are passed over.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import time
+from abc import ABC, abstractmethod
+
+from harness.errors import HairpinError
+from harness.frames import IDENT_AT, MAGIC, Kind
+from harness.kernel.packets import Ring
+from harness.kernel.taps import Tap
+from harness.testbed.ends import RingEnd
+from harness.testbed.verdict import Barrier
+
+__all__ = ["DEADLINE", "LOST_AFTER", "Endpoint", "RingEndpoint", "StrayFrameError", "TapEndpoint"]
+
+# Where no sentinel can arrive. The sentinels of all others have arrived by then, so what was
+# to come is here already but for a softirq that the scheduler has put off.
+DEADLINE = 0.005
+# A sentinel that has not come after this long will not come: the path is cut.
+LOST_AFTER = 1.0
+
+_BUFFER = 1 << 16  # bytes: the longest frame the kernel hands out, GSO included
+_UNTAGGED = 14  # offset of the payload in a plain frame
+_TAGS = (0x8100, 0x88A8)
+_IPV4 = 0x0800
+_NO_IDENT = b"\0\0\0\0"
+
+# The first 12 bytes of the payload at once: magic and kind as one number, ident as another.
+_mark = struct.Struct("<QI").unpack_from
+_ethertype = struct.Struct("!H").unpack_from
+
+
+def _head(kind: Kind) -> int:
+    """Magic and kind as `_mark` reads them."""
+    return int.from_bytes(MAGIC + bytes([kind, 0, 0, 0]), "little")
+
+
+_STIMULUS = _head(Kind.STIMULUS)
+
+Seen = dict[str, list[bytes]]
+"""Observer name to the frames it has received; observers that have received none are absent."""
+
+
+class StrayFrameError(HairpinError):
+    """A copy of an earlier stimulus arrived after its barrier: the barrier does not hold."""
+
+
+def _locate(frame: bytes | bytearray | memoryview) -> int:
+    """Offset of hairpin's payload in a frame, behind tags and IPv4 if need be, or -1."""
+    at = 12
+    (ethertype,) = _ethertype(frame, at)
+    while ethertype in _TAGS and at + 20 < len(frame):
+        at += 4
+        (ethertype,) = _ethertype(frame, at)
+    at += 30 if ethertype == _IPV4 else 2
+    return at if frame[at : at + 4] == MAGIC else -1
+
+
+class Endpoint(ABC):
+    """Somebody's end of the network. `expects_sentinel`: whether one can arrive there."""
+
+    def __init__(self, name: str, *, sentinel: Kind, expects_sentinel: bool = True) -> None:
+        self.name = name
+        self.expects_sentinel = expects_sentinel
+        self._sentinel = _head(sentinel)
+
+    @abstractmethod
+    def send(self, frame: bytes | bytearray) -> None:
+        """Put a frame on its way. Raises OSError."""
+
+    @abstractmethod
+    def collect(
+        self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
+    ) -> Barrier:
+        """Read up to the sentinel of round `ident`; copies of `stimulus` go into `seen`.
+
+        A sentinel that is expected and does not come within `lost_after` seconds is lost.
+        Raises StrayFrameError when a copy of another stimulus turns up.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Idempotent."""
+
+    def _patience(self, lost_after: float) -> tuple[float, Barrier]:
+        """When to give up, on the monotonic clock, and what it means."""
+        if self.expects_sentinel:
+            return time.monotonic() + lost_after, Barrier.LOST
+        return time.monotonic() + DEADLINE, Barrier.DEADLINE
+
+    def _keep(self, frame: bytes | bytearray, at: int, observer: str, seen: Seen) -> None:
+        """A copy of the stimulus, its payload at `at`, ident set to 0."""
+        copy = b"".join((frame[: at + IDENT_AT], _NO_IDENT, frame[at + IDENT_AT + 4 :]))
+        seen.setdefault(observer, []).append(copy)
+
+    def _unusual(self, frame: bytes | bytearray, observer: str, seen: Seen, stimulus: int) -> None:
+        """Anything but a plain frame of this round: tagged, IPv4, stale or not hairpin's."""
+        at = _locate(frame)
+        if at < 0:
+            return
+        head, found = _mark(frame, at)
+        if head != _STIMULUS:
+            return
+        if found != stimulus:
+            raise StrayFrameError(
+                f"{observer} received stimulus {found} while {stimulus} was observed"
+            )
+        self._keep(frame, at, observer, seen)
+
+
+class TapEndpoint(Endpoint):
+    """A guest's tap descriptor."""
+
+    def __init__(self, tap: Tap, *, expects_sentinel: bool) -> None:
+        super().__init__(tap.name, sentinel=Kind.SENTINEL_TAP, expects_sentinel=expects_sentinel)
+        self.tap = tap
+        self._buffer = bytearray(_BUFFER)
+        self._buffers = [self._buffer]
+        self._poll = select.poll()
+        self._poll.register(tap.fd, select.POLLIN)
+
+    def send(self, frame: bytes | bytearray) -> None:
+        """A write to the tap: the guest transmits."""
+        os.write(self.tap.fd, frame)
+
+    def collect(
+        self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
+    ) -> Barrier:
+        """See Endpoint."""
+        fd, buffer, buffers, sentinel = self.tap.fd, self._buffer, self._buffers, self._sentinel
+        give_up = 0.0
+        while True:
+            try:
+                length = os.readv(fd, buffers)
+            except BlockingIOError:
+                if not give_up:
+                    give_up, verdict = self._patience(lost_after)
+                if not self._poll.poll(max(0.0, give_up - time.monotonic()) * 1000):
+                    return verdict
+                continue
+            head, found = _mark(buffer, _UNTAGGED)
+            if head == sentinel:
+                if found == ident:
+                    return Barrier.SENTINEL
+            elif head == _STIMULUS and found == stimulus:
+                self._keep(buffer[:length], _UNTAGGED, self.name, seen)
+            else:
+                self._unusual(buffer[:length], self.name, seen, stimulus)
+
+    def close(self) -> None:
+        """See Endpoint."""
+        self.tap.close()
+
+
+class RingEndpoint(Endpoint):
+    """A packet ring, attached to its link."""
+
+    def __init__(self, end: RingEnd, ring: Ring) -> None:
+        super().__init__(end.name, sentinel=end.sentinel, expects_sentinel=end.expects_sentinel)
+        self.ring = ring
+        self._observers = end.observers
+
+    def send(self, frame: bytes | bytearray) -> None:
+        """Send on the link."""
+        self.ring.send(frame)
+
+    def collect(
+        self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
+    ) -> Barrier:
+        """See Endpoint."""
+        ring, sentinel = self.ring, self._sentinel
+        peek, buffer = ring.peek, ring.buffer
+        give_up = 0.0
+        while True:
+            start = peek()
+            if start < 0:
+                if not give_up:
+                    give_up, verdict = self._patience(lost_after)
+                if not ring.wait(max(0.0, give_up - time.monotonic())):
+                    return verdict
+                continue
+            head, found = _mark(buffer, start + _UNTAGGED)
+            if head == sentinel:
+                ring.release()
+                if found == ident:
+                    return Barrier.SENTINEL
+            else:
+                frame, packet_type = ring.take()
+                observer = self._observers.get(packet_type, self.name)
+                if head == _STIMULUS and found == stimulus:
+                    self._keep(frame, _UNTAGGED, observer, seen)
+                else:
+                    self._unusual(frame, observer, seen, stimulus)
+
+    def drain_primes(self) -> set[bytes]:
+        """Source addresses of the priming frames received so far; everything else is dropped."""
+        sources = set()
+        while self.ring.peek() >= 0:
+            frame, _ = self.ring.take()
+            at = 14 if frame[14:18] == MAGIC else _locate(frame)
+            if at > 0 and frame[at + 4] == Kind.PRIME:
+                sources.add(frame[6:12])
+        return sources
+
+    def close(self) -> None:
+        """See Endpoint."""
+        self.ring.close()

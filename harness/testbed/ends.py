@@ -1,0 +1,88 @@
+"""Who listens where: the packet rings of a topology, and what each of them observes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from harness.frames import ETHERTYPE_EXPERIMENTAL, ETHERTYPE_IPV4, Kind
+from harness.kernel.features import Backend
+from harness.kernel.netns import NetNS
+from harness.kernel.packets import ETH_P_ALL, PACKET_OTHERHOST, PACKET_OUTGOING
+from harness.parts import LowerKind
+from harness.testbed.sentinels import reachable
+from harness.testbed.wiring import Wiring
+from harness.topology import Topology
+
+__all__ = ["RingEnd", "ring_ends"]
+
+
+@dataclass(frozen=True)
+class RingEnd:
+    """One packet ring: on which link, for which protocol, and what its frames count for.
+
+    `observers` maps sll_pkttype to an observer; other types count for `name`.
+    """
+
+    name: str
+    ns: NetNS
+    link: str
+    sentinel: Kind
+    protocol: int = ETH_P_ALL
+    outgoing: bool = False
+    only_index: int | None = None
+    observers: Mapping[int, str] = field(default_factory=dict)
+    expects_sentinel: bool = True
+
+    @property
+    def unwanted(self) -> Kind:
+        """The other kind of sentinel, which the ring's filter keeps out."""
+        return Kind.SENTINEL_NET if self.sentinel is Kind.SENTINEL_TAP else Kind.SENTINEL_TAP
+
+
+def ring_ends(topology: Topology, wiring: Wiring, backend: Backend) -> Iterator[RingEnd]:
+    """Every ring of the testbed: guests' only where taps cannot be opened."""
+    if backend is Backend.PACKET:
+        for guest in topology.guests:
+            yield RingEnd(
+                guest.name,
+                wiring.host,
+                guest.name,
+                Kind.SENTINEL_TAP,
+                expects_sentinel=reachable(topology, guest),
+            )
+    for lower in topology.lowers:
+        yield from _host_ends(topology, wiring, lower.name)
+        if lower.kind is LowerKind.VETH:
+            # The switch's end: what the port receives has left the lower device.
+            out = {kind: f"{lower.name}.out" for kind in range(PACKET_OUTGOING)}
+            yield RingEnd(
+                f"{lower.name}.wire",
+                wiring.switch,
+                lower.name,
+                Kind.SENTINEL_NET,
+                outgoing=True,
+                observers={**out, PACKET_OUTGOING: f"{lower.name}.in"},
+            )
+    for name, ns in wiring.outside.items():
+        yield RingEnd(name, ns, name, Kind.SENTINEL_NET)
+
+
+def _host_ends(topology: Topology, wiring: Wiring, lower: str) -> Iterator[RingEnd]:
+    """The host's stack: bound to a protocol, a socket sees what macvlan has let pass."""
+    protocols = {lower: ETHERTYPE_EXPERIMENTAL}
+    if topology.router:
+        protocols[f"{lower}.ipv4"] = ETHERTYPE_IPV4
+    carried = topology.root_of(lower).kind is LowerKind.VETH
+    for name, protocol in protocols.items():
+        mine = {kind: lower for kind in range(PACKET_OTHERHOST)}
+        yield RingEnd(
+            name,
+            wiring.host,
+            lower,
+            Kind.SENTINEL_NET,
+            protocol=protocol,
+            only_index=wiring.index[lower],
+            observers={**mine, PACKET_OTHERHOST: f"{lower}.otherhost"},
+            expects_sentinel=carried and name == lower,
+        )

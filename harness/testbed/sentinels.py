@@ -1,0 +1,102 @@
+"""Which sentinels end an observation: frames that take the same queues, later.
+
+Sender and softirq share one CPU's backlog, which is first in, first out. After the stimulus:
+
+1. *The others.* One frame for an address that nobody has starts at the beacon, a switch port
+   like any other, and is flooded to the wire, the host's stack and the outside. It takes two
+   hops, so once it has arrived everything that stood before it has moved on by two hops: a
+   unicast copy for a guest lies in the guest's queue. A stimulus that may take more hops
+   (through the router; a copy that macvlan queues again with netif_rx) gets two such rounds.
+2. *The guests.* Then each guest gets a frame of its own, put on the wire at the switch's end.
+   For a unicast stimulus that is unicast. For a group stimulus it is a broadcast: group frames
+   wait in the lower device's broadcast queue (a workqueue, macvlan_broadcast_enqueue), which
+   unicast would overtake. A source-mode guest gets unicast from a source that it lists, and a
+   passthru guest a broadcast like the host beside it.
+
+The first half empties the backlog; the second proves, guest by guest, that its queue has been
+read to the end and that it could have received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.frames import Frame, Kind, Tag, payload
+from harness.model.bridge import behind
+from harness.parts import BROADCAST_MAC, Guest, LowerKind, Mode
+from harness.topology import Topology
+
+__all__ = ["NOWHERE_MAC", "SentinelPlan", "plan", "reachable"]
+
+BEACON_MAC = "02:68:70:0f:00:01"
+NOWHERE_MAC = "02:68:70:0f:00:02"  # nobody's: flooded
+
+
+@dataclass(frozen=True)
+class SentinelPlan:
+    """The frames of one round, ident 0.
+
+    `others` start at the beacon. Those for guests start at the switch's end of a wire: pairs of
+    lower device and frame, for `unicast` and for `group` stimuli.
+    """
+
+    others: tuple[Frame, ...]
+    unicast: tuple[tuple[str, Frame], ...]
+    group: tuple[tuple[str, Frame], ...]
+
+
+def reachable(topology: Topology, guest: Guest) -> bool:
+    """Whether a sentinel can arrive at the guest's endpoint."""
+    wired = topology.root_of(guest.lower).kind is LowerKind.VETH
+    return wired and guest.up and (guest.mode is not Mode.SOURCE or bool(guest.sources))
+
+
+def plan(topology: Topology) -> SentinelPlan:
+    """The sentinels of a topology."""
+    return SentinelPlan(
+        tuple(_for_others(topology)),
+        tuple(_for_guests(topology, group=False)),
+        tuple(_for_guests(topology, group=True)),
+    )
+
+
+def _frame(kind: Kind, dst: str, tag: Tag | None, src: str = BEACON_MAC) -> Frame:
+    return Frame(dst, src, payload=payload(kind), tags=(tag,) if tag else ())
+
+
+def _for_guests(topology: Topology, *, group: bool) -> Iterator[tuple[str, Frame]]:
+    kind = Kind.SENTINEL_TAP
+    broadcast_on = set()
+    for guest in topology.guests:
+        if not reachable(topology, guest):
+            continue
+        wire = topology.root_of(guest.lower).name
+        _, tag = behind(topology, guest.name)
+        # With bcqueuelen 0 for everybody no group frame is queued, and none would come through.
+        queue_open = any(g.bcqueuelen != 0 for g in topology.guests_on(guest.lower))
+        if guest.mode is Mode.SOURCE:
+            yield wire, _frame(kind, topology.macs[guest.lower], tag, guest.sources[0])
+        elif (group or guest.mode is Mode.PASSTHRU) and queue_open:
+            if guest.lower not in broadcast_on:
+                yield wire, _frame(kind, BROADCAST_MAC, tag)
+            broadcast_on.add(guest.lower)
+        else:
+            yield wire, _frame(kind, guest.mac, tag)
+
+
+def _for_others(topology: Topology) -> Iterator[Frame]:
+    """Flooded frames, each once, and unicast where a port does not flood."""
+    frames = {}
+    for station in (*(x.name for x in topology.lowers), *topology.plugged()):
+        port, tag = behind(topology, station)
+        if port is None:
+            continue
+        if tag is None and topology.switch.vlan_filtering:
+            tag = Tag(port.pvid)
+        if any(g.mode is Mode.PASSTHRU for g in topology.guests_on(station)):
+            dst = BROADCAST_MAC  # passthru takes all unicast away from the host
+        else:
+            dst = NOWHERE_MAC if port.flood else topology.macs[station]
+        frames[dst, tag] = _frame(Kind.SENTINEL_NET, dst, tag)
+    yield from frames.values()
