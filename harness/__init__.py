@@ -1,0 +1,81 @@
+"""hairpin: what macvtap really does, on this kernel, on this host, behind this switch.
+
+The names here are the whole public face; tests of one's own import from it. What needs a live
+kernel (`Testbed`) is imported when first asked for: facts and model work on any system.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import (
+    DifferenceError,
+    ForeignTapError,
+    HairpinError,
+    KernelError,
+    StimulusError,
+    TopologyError,
+    UnfitError,
+    UsageError,
+)
+from harness.frames import Frame, Tag
+from harness.model import Prediction, Rule, Step, predict
+from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
+from harness.promises import PROMISES, Promise
+from harness.stimulus import BROADCAST, UNKNOWN, Stimulus
+from harness.topofile import dump_topology, load_topology, parse_topology
+from harness.topology import Topology
+
+if TYPE_CHECKING:
+    from harness.testbed import Barrier, Observation, Outcome, Testbed, Verdict
+
+__all__ = [
+    "BROADCAST",
+    "PROMISES",
+    "UNKNOWN",
+    "Barrier",
+    "DifferenceError",
+    "External",
+    "ForeignTapError",
+    "Frame",
+    "Guest",
+    "HairpinError",
+    "KernelError",
+    "Lower",
+    "LowerKind",
+    "Mode",
+    "Observation",
+    "Outcome",
+    "Port",
+    "Prediction",
+    "Promise",
+    "Router",
+    "Rule",
+    "Step",
+    "Stimulus",
+    "StimulusError",
+    "Switch",
+    "Tag",
+    "Testbed",
+    "Topology",
+    "TopologyError",
+    "UnfitError",
+    "UsageError",
+    "Verdict",
+    "dump_topology",
+    "load_topology",
+    "parse_topology",
+    "predict",
+]
+
+__version__ = "0.1.0"
+
+_LIVE = frozenset({"Barrier", "Observation", "Outcome", "Testbed", "Verdict"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LIVE:
+        import harness.testbed
+
+        return getattr(harness.testbed, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

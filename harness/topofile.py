@@ -84,18 +84,19 @@ def parse_topology(text: str, *, file: str = "topology") -> Topology:
 
 def dump_topology(topology: Topology) -> str:
     """TOML from which `parse_topology` makes an equal topology."""
-    document: dict[str, Any] = {
-        "lower": [_as_table(x) for x in topology.lowers],
-        "guest": [_as_table(x) for x in topology.guests],
-        "external": [_as_table(x) for x in topology.externals],
-        "switch": _as_table(topology.switch),
-    }
-    ports = document["switch"].pop("ports", ())
-    if ports:
-        document["switch"]["port"] = [_as_table(port) for port in ports]
-    if topology.router:
-        document["router"] = _as_table(topology.router)
-    return tomli_w.dumps(document)
+    switch = _as_table(topology.switch)
+    ports = switch.pop("ports", ())
+    tables: list[tuple[str, dict[str, Any]]] = [
+        *(("[[lower]]", _as_table(x)) for x in topology.lowers),
+        *(("[[guest]]", _as_table(x)) for x in topology.guests),
+        *(("[[external]]", _as_table(x)) for x in topology.externals),
+        *([("[switch]", switch)] if switch or ports else []),
+        *(("[[switch.port]]", _as_table(port)) for port in ports),
+        *([("[router]", _as_table(topology.router))] if topology.router else []),
+    ]
+    # tomli-w would write short tables inline; one table a paragraph is easier to edit.
+    text = "\n".join(f"{header}\n{tomli_w.dumps(table)}" for header, table in tables)
+    return text if topology.externals else f"external = []\n\n{text}"
 
 
 def _as_table(part: Any) -> dict[str, Any]:

@@ -14,11 +14,12 @@ _RESERVED_PREFIX = "01:80:c2:00:00:0"
 
 
 def prime(walk: Walk) -> None:
-    """Fill the FDB as if every station had just sent a frame to the switch."""
+    """Fill the FDB as if every station whose link is up had just sent a frame to the switch."""
     topology = walk.topology
+    silent = {g.name for g in topology.guests if not g.up}
     for station, mac in topology.macs.items():
         port, tag = behind(topology, station)
-        if port is None:
+        if port is None or station in silent:
             continue
         vid = _vid_of(topology, port, tag)
         if vid is not None and walk.decide(

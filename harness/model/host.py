@@ -44,4 +44,5 @@ def _stack(walk: Walk, name: str, frame: Frame) -> None:
     for_host = walk.decide(name, Rule.HOST_ADDRESS, mine, f"destination {frame.dst}")
     if walk.decide(name, Rule.HOST_TAGGED, bool(frame.tags)):
         for_host = False
-    walk.arrive(name if for_host else f"{name}.otherhost", frame)
+    # The tag is taken off all the same (__vlan_hwaccel_clear_tag).
+    walk.arrive(name if for_host else f"{name}.otherhost", frame.untagged())

@@ -52,7 +52,8 @@ def _section(number: int, section: Matrix) -> Iterator[str]:
         for line in (*_diagnostics(record), _result(i, record)):
             yield _INDENT + line
     failed = any(record.outcome in _FAILED for record in records)
-    yield f"{_status(failed)} {number} {_description(section.title)}{_skipped_all(records)}"
+    result = f"{_status(failed)} {number} {_description(section.title)}"
+    yield f"{result} {_skipped_all(records)}".rstrip()
 
 
 def _skipped_all(records: Sequence[Record]) -> str:
@@ -60,7 +61,7 @@ def _skipped_all(records: Sequence[Record]) -> str:
     if any(record.outcome is not CellOutcome.SKIPPED for record in records):
         return ""
     reasons = dict.fromkeys(record.reason for record in records)
-    return f" # SKIP {_line('; '.join(reasons))}"
+    return f"# SKIP {_line('; '.join(reasons))}"
 
 
 def _result(number: int, record: Record) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.report.record import CellOutcome, Record, Run
+from harness.testbed.verdict import Barrier
 
 __all__ = ["SCHEMA", "read_json", "write_json"]
 
@@ -131,8 +132,9 @@ def _is_map_to(check: _Check) -> _Check:
     return lambda value: isinstance(value, dict) and all(map(check, value.values()))
 
 
-def _is_outcome(value: Any) -> bool:
-    return _is_text(value) and value in set(CellOutcome)
+def _is_one_of(words: Iterable[str]) -> _Check:
+    allowed = frozenset(map(str, words))
+    return lambda value: isinstance(value, str) and value in allowed
 
 
 def _is_promise(value: Any) -> bool:
@@ -144,6 +146,7 @@ def _is_promise(value: Any) -> bool:
     )
 
 
+_BACKENDS = ("tap", "packet")
 _TEXT = (_is_text, "a text")
 _COUNTS = (_is_map_to(_is_count), "an object of counts")
 _TEXTS = (_is_list_of(_is_text), "a list of texts")
@@ -154,7 +157,7 @@ _RUN: dict[str, tuple[_Check, str]] = {
     "verdict_seconds": (_is_seconds, "a number of seconds"),
     "kernel": _TEXT,
     "machine": _TEXT,
-    "backend": _TEXT,
+    "backend": (_is_one_of(_BACKENDS), f"one of {', '.join(_BACKENDS)}"),
     "version": _TEXT,
     "missing": (_is_map_to(_is_text), "an object of texts"),
     "exit_status": (_is_count, "an exit status"),
@@ -165,11 +168,11 @@ _RECORD: dict[str, tuple[_Check, str]] = {
     "section": _TEXT,
     "row": _TEXT,
     "column": _TEXTS,
-    "outcome": (_is_outcome, f"one of {', '.join(CellOutcome)}"),
+    "outcome": (_is_one_of(CellOutcome), f"one of {', '.join(CellOutcome)}"),
     "focus": _TEXT,
     "predicted": _COUNTS,
     "seen": _COUNTS,
-    "barriers": (_is_map_to(_is_text), "an object of texts"),
+    "barriers": (_is_map_to(_is_one_of(Barrier)), f"an object of {', '.join(Barrier)}"),
     "promises": (_is_list_of(_is_promise), "a list of promises"),
     "causes": _TEXTS,
     "reason": _TEXT,

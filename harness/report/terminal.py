@@ -1,10 +1,10 @@
 """A run as a person reads it: a matrix for each section, then what needs explaining.
 
-                    vepa       vepa       bridge
-                    → vepa     → bridge   → vepa
-           hairpin  off  on    off  on    off  on
-    ──────────────  ────────  ─────────  ────────
-    a → b           ✓0   ✓1    ✓0   ✓1    ✓0   ✓1
+              │ vepa   │ vepa     │ bridge
+              │ → vepa │ → bridge │ → vepa
+      hairpin │ off on │ off  on  │ off on
+    ──────────┼────────┼──────────┼────────
+    a → b     │ ✓0  ✓1 │ ✓0   ✓1  │ ✓0  ✓1
 
 rich prints it: colour where there is a terminal, plain text where there is none. The grid is
 laid out here, because a rich table has no heading that spans columns.
@@ -40,6 +40,7 @@ __all__ = ["make_console", "print_run"]
 _PLAIN_WIDTH = 120  # where nobody says how wide: a file, a pipe, a log
 _DETAILED = 10  # failures of one cause told in full; further ones in a line each
 _LABEL = 24  # what a row's name may always take, before it is broken
+_HEADING = 18  # what a heading may always take
 
 _BACKENDS = {
     "tap": "tap: descriptors as a hypervisor uses them",
@@ -53,7 +54,7 @@ _STYLES = {
     CellOutcome.ERROR: "bold magenta",
 }
 _NOTHING_ARRIVES = "dim green"
-_HEADING, _FAINT, _TITLE = "bold", "dim", "bold"
+_BOLD, _FAINT = "bold", "dim"
 _EMPTY = "·"
 # One character for one, so that columns stay columns.
 _ASCII = str.maketrans("✓✗≠→─│┼·…–“”", '+X/>-|+.~-""')
@@ -66,7 +67,8 @@ def make_console(file: TextIO | None = None) -> Console:
     COLUMNS, NO_COLOR and FORCE_COLOR are heeded, as rich does.
     """
     console = Console(file=file, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    # Not console.is_terminal, which FORCE_COLOR makes true where there is no width to ask for.
+    if not console.file.isatty() and not os.environ.get("COLUMNS", "").isdigit():
         console.width = _PLAIN_WIDTH
     return console
 
@@ -94,7 +96,7 @@ _Part = tuple[str, str]
 
 @dataclass(frozen=True)
 class _Page:
-    """Lines onto a console, none of them taken for markup or broken by rich."""
+    """Lines onto a console, none of them taken for markup."""
 
     console: Console
 
@@ -103,9 +105,12 @@ class _Page:
         return self.console.width
 
     def line(self, *parts: _Part) -> None:
-        text = Text.assemble(*((self._encodable(text), style) for text, style in parts))
-        text.rstrip()
-        self.console.print(text, soft_wrap=True)
+        """One line, however long."""
+        self.console.print(self._text(parts), soft_wrap=True)
+
+    def broken(self, *parts: _Part) -> None:
+        """One line, or several if it is too long for one."""
+        self.console.print(self._text(parts))
 
     def prose(self, text: str, *, style: str = "", indent: int = 0, hang: int = 0) -> None:
         """A paragraph, broken between words; a word too long for a line is broken too."""
@@ -118,9 +123,14 @@ class _Page:
         ):
             self.line((line, style))
 
-    def title(self, text: str, style: str = _TITLE) -> None:
+    def title(self, text: str, style: str = _BOLD) -> None:
         self.line()
         self.prose(text, style=style)
+
+    def _text(self, parts: Sequence[_Part]) -> Text:
+        text = Text.assemble(*((self._encodable(text), style) for text, style in parts))
+        text.rstrip()
+        return text
 
     def _encodable(self, text: str) -> str:
         if not self.console.options.ascii_only:
@@ -159,7 +169,8 @@ def _cell(record: Record | None, *, short: bool) -> _Part:
     if record.outcome is CellOutcome.ERROR:
         return "!", style
     if record.outcome is CellOutcome.DIFFERS:
-        return _difference(record)[: 4 if short else None], style
+        difference = _difference(record)
+        return "✗" if short and len(difference) > 4 else difference, style
     copies = _copies(record)
     if record.outcome is CellOutcome.DOCUMENTED_OTHERWISE:
         return "doc≠" if short else f"doc≠{copies}", style
@@ -176,20 +187,18 @@ _LEGEND = {
 
 
 def _print_legend(page: _Page, records: Sequence[Record]) -> None:
-    """What the glyphs mean, of those that occur; two to a line would be read as a table."""
+    """What the glyphs mean, of those that occur: as many to a line as fit."""
     outcomes = {record.outcome for record in records}
-    entries = [(*_LEGEND[o], _STYLES[o]) for o in CellOutcome if o in outcomes]
     line: list[_Part] = []
-    used = 0
-    for glyph, meaning, style in entries:
-        size = len(glyph) + 1 + len(meaning) + 3
-        if line and used + size > page.width:
-            page.line(*line)
-            line, used = [], 0
-        line += [(glyph, style), (f" {meaning}   ", "")]
-        used += size
+    for outcome in (o for o in CellOutcome if o in outcomes):
+        glyph, meaning = _LEGEND[outcome]
+        entry = [(glyph, _STYLES[outcome]), (f" {meaning}", "")]
+        if line and sum(len(text) for text, _ in (*line, *entry)) > page.width:
+            page.broken(*line)
+            line = []
+        line += [*entry, ("   ", "")]
     if line:
-        page.line(*line)
+        page.broken(*line)
 
 
 # ---------------------------------------------------------------- layout of a matrix
@@ -204,16 +213,12 @@ class _Spacing:
     short: bool = False
 
     @property
-    def gap(self) -> str:
-        """`between` where one heading goes across."""
-        return " " * len(self.between)
-
-    @property
     def rule(self) -> str:
         return "".join("─" if c == " " else "┼" for c in self.between)
 
 
 _GENEROUS_FIRST = (
+    _Spacing("  │ ", 1),
     _Spacing("  │ ", 2),
     _Spacing(" │ ", 3),
     _Spacing("│ ", 3),
@@ -247,6 +252,7 @@ class _Grid:
     label: int
     spacing: _Spacing
     chunks: tuple[tuple[_Unit, ...], ...]
+    fits: bool
 
     @property
     def height(self) -> int:
@@ -257,14 +263,17 @@ class _Grid:
 
 def _lay_out(matrix: Matrix, width: int) -> _Grid:
     """The layout for `width`: flows as rows, unless it is much wider than high and does not fit."""
-    upright = min(_grids(matrix, width), key=lambda grid: len(grid.chunks))
+    upright = min(_grids(matrix, width), key=lambda grid: (not grid.fits, len(grid.chunks)))
     if len(upright.chunks) == 1 or len(matrix.columns) <= 2 * len(matrix.rows):
         return upright
     depth = min(map(len, matrix.columns))
     turned = [
-        grid for keep in (1, 0) if keep < depth for grid in _grids(matrix.turned(keep=keep), width)
+        grid
+        for keep in (1, 0)
+        if keep < max(depth, 1)
+        for grid in _grids(matrix.turned(keep=keep), width)
     ]
-    return min(turned, key=lambda grid: grid.height)
+    return min(turned, key=lambda grid: (not grid.fits, grid.height))
 
 
 def _grids(matrix: Matrix, width: int) -> Iterator[_Grid]:
@@ -273,18 +282,19 @@ def _grids(matrix: Matrix, width: int) -> Iterator[_Grid]:
 
 def _grid(matrix: Matrix, width: int, spacing: _Spacing) -> _Grid:
     axes = _axes(matrix.columns)
-    longest = max(len(text) for text in (*matrix.rows, *axes))
-    label = min(longest, max(_LABEL, width * 2 // 5))
+    longest = max(1, *(len(text) for text in (*matrix.rows, *axes)))
+    label = min(longest, max(min(_LABEL, width // 2), width * 2 // 5))
     room = width - label - len(spacing.between)
     units = _units(matrix, axes, spacing, whole=True)
     if any(unit.width > room for unit in units):
         units = _units(matrix, axes, spacing, whole=False)
-    return _Grid(matrix, axes, label, spacing, _chunks(units, room, len(spacing.between)))
+    chunks = _chunks(units, room, len(spacing.between))
+    return _Grid(matrix, axes, label, spacing, chunks, all(unit.width <= room for unit in units))
 
 
 def _axes(columns: Sequence[Column]) -> tuple[str, ...]:
     """What the headings of each level have in common, counted from the last level upwards."""
-    depth = max(map(len, columns))
+    depth = max(1, *map(len, columns))
     levels = [{_heading(column, level) for column in columns} for level in range(depth)]
     return tuple(_common(headings) for headings in levels)
 
@@ -365,20 +375,22 @@ def _filled(units: Sequence[_Unit], room: int, between: int) -> tuple[tuple[_Uni
     return tuple(map(tuple, chunks))
 
 
+def _glued(text: str) -> str:
+    """`text` with each arrow kept to what it points to."""
+    return text.replace("→ ", "→\0")
+
+
 def _wrap(text: str, width: int) -> list[str]:
-    """Lines of at most `width` if its words allow, each arrow with what it points to."""
-    lines = textwrap.wrap(
-        text.replace("→ ", "→\0"), max(width, 1), break_long_words=False, break_on_hyphens=False
-    )
+    lines = textwrap.wrap(_glued(text), width, break_on_hyphens=False)
     return [line.replace("\0", " ") for line in lines] or [""]
 
 
 def _narrowest(text: str, lines: int) -> int:
-    """The smallest width for `text` in so many lines."""
-    width = max(map(len, _wrap(text, 1)))
-    while len(_wrap(text, width)) > lines:
+    """The smallest width for `text` in so many lines; _HEADING if it takes more than that."""
+    width = max((len(word) for word in _glued(text).split()), default=1)
+    while width < _HEADING and len(_wrap(text, width)) > lines:
         width += 1
-    return width
+    return min(width, _HEADING)
 
 
 def _grid_lines(grid: _Grid) -> Iterator[list[_Part]]:
@@ -402,7 +414,7 @@ def _heading_lines(grid: _Grid, chunk: Sequence[_Unit], level: int) -> Iterator[
         line = [(f"{grid.axes[level] if last else '':>{grid.label}}", _FAINT)]
         for lines, (_, width, before) in zip(texts, spans, strict=True):
             padded = [""] * (height - len(lines)) + lines
-            line += [(before, _FAINT), (f"{padded[n]:<{width}}", _HEADING)]
+            line += [(before, _FAINT), (f"{padded[n]:<{width}}", _BOLD)]
         yield line
 
 
@@ -457,7 +469,7 @@ def _print_section(page: _Page, matrix: Matrix) -> None:
         page.title(f"{matrix.title}: {_count(skipped, 'case')} skipped: {why}", _FAINT)
         return
     page.title(matrix.title)
-    page.prose(_amounts(counts, unless_zero=set(CellOutcome)), style=_FAINT)
+    page.prose(_amounts(counts, omit_zero=set(CellOutcome)), style=_FAINT)
     page.line()
     for line in _grid_lines(_lay_out(matrix, page.width)):
         page.line(*line)
@@ -478,7 +490,7 @@ def _print_failures(page: _Page, records: Sequence[Record]) -> None:
     for explanation, members in _by_explanation(failed).items():
         page.line()
         for text in explanation:
-            page.prose(text, style=_HEADING, hang=2)
+            page.prose(text, style=_BOLD, hang=2)
         for i, record in enumerate(members):
             _print_failure(page, record, brief=i >= _DETAILED)
 
@@ -557,7 +569,7 @@ def _print_summary(page: _Page, run: Run) -> None:
     counts = tally(run.records)
     page.title("Summary")
     for name, text in (
-        ("verdicts", f"{_judged(counts):,}: {_amounts(counts, unless_zero={CellOutcome.ERROR})}"),
+        ("verdicts", f"{_judged(counts):,}: {_amounts(counts, omit_zero={CellOutcome.ERROR})}"),
         ("barriers", _barriers(run.records)),
         ("time", _time(run, _judged(counts))),
         ("kernel", f"{run.kernel}, {run.machine}"),
@@ -567,7 +579,7 @@ def _print_summary(page: _Page, run: Run) -> None:
         if text:
             page.prose(f"{name:<10}{text}", indent=2, hang=10)
     text, outcome = _conclusion(run, counts)
-    page.title(text, _STYLES[outcome] if outcome else _TITLE)
+    page.title(text, _STYLES[outcome] if outcome else _BOLD)
 
 
 def _judged(counts: Mapping[CellOutcome, int]) -> int:
@@ -584,11 +596,11 @@ _WORDS = {
 }
 
 
-def _amounts(counts: Mapping[CellOutcome, int], *, unless_zero: Collection[CellOutcome]) -> str:
+def _amounts(counts: Mapping[CellOutcome, int], *, omit_zero: Collection[CellOutcome]) -> str:
     return ", ".join(
         f"{counts[outcome]:,} {words}"
         for outcome, words in _WORDS.items()
-        if counts[outcome] or outcome not in unless_zero
+        if counts[outcome] or outcome not in omit_zero
     )
 
 

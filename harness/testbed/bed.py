@@ -20,7 +20,7 @@ from harness.kernel.packets import Ring, plain_socket
 from harness.kernel.taps import Tap
 from harness.model import Prediction, predict
 from harness.model.bridge import behind
-from harness.parts import Mode, is_multicast
+from harness.parts import BROADCAST_MAC, Mode, is_multicast
 from harness.stimulus import Stimulus, frame_of
 from harness.testbed.causes import causes
 from harness.testbed.endpoints import LOST_AFTER, Endpoint, RingEndpoint, Seen, TapEndpoint
@@ -66,26 +66,27 @@ class _Shot:
 class Testbed:
     """A live topology. Use it in a `with` statement.
 
-    The calling thread is pinned to one CPU (`cpu`, or the one it runs on) for as long as the
-    testbed lives: sender and softirq then share one backlog, which the barrier rests on. A
-    testbed is used by the thread that opened it.
+    A testbed is used by the thread that opened it, which must stay on one CPU: sender and
+    softirq then share one backlog, which the barrier rests on. A thread that is not pinned is
+    pinned for as long as the testbed lives.
+
+    `on_verdict`, when set, is called with every verdict and the seconds it took.
 
     Raises KernelError when the kernel refuses a part of the topology.
     """
 
     __test__ = False  # not a test class, whatever pytest makes of the name
 
-    def __init__(
-        self, topology: Topology, *, backend: Backend = Backend.TAP, cpu: int | None = None
-    ) -> None:
+    def __init__(self, topology: Topology, *, backend: Backend = Backend.TAP) -> None:
         self.topology = topology
+        self.on_verdict: Callable[[Verdict, float], object] | None = None
         self.backend = backend
         self._ident = 0
         self._shots: dict[Stimulus, _Shot] = {}
         self._dirty = False
         self._undo = ExitStack()
         try:
-            self._pin(cpu)
+            self._pin()
             self.wiring = self._undo.enter_context(Wiring(topology))
             self.endpoints = self._build()
             self._others = [e for n, e in self.endpoints.items() if n not in self._guest_names()]
@@ -97,11 +98,11 @@ class Testbed:
             self.close()
             raise
 
-    def _pin(self, cpu: int | None) -> None:
+    def _pin(self) -> None:
         before = os.sched_getaffinity(0)
-        chosen = min(before) if cpu is None else cpu
-        os.sched_setaffinity(0, {chosen})
-        self._undo.callback(os.sched_setaffinity, 0, before)
+        if len(before) > 1:
+            os.sched_setaffinity(0, {min(before)})
+            self._undo.callback(os.sched_setaffinity, 0, before)
 
     # ------------------------------------------------------------------ building
 
@@ -161,7 +162,9 @@ class Testbed:
             port, _ = behind(self.topology, station)
             down = any(g.name == station and not g.up for g in self.topology.guests)
             if port is not None and not down:
-                primes[station] = Frame(NOWHERE_MAC, mac, payload=payload(Kind.PRIME)).to_bytes()
+                # From outside only a broadcast is sure to be flooded to the wires.
+                dst = BROADCAST_MAC if station in self.wiring.outside else NOWHERE_MAC
+                primes[station] = Frame(dst, mac, payload=payload(Kind.PRIME)).to_bytes()
         return primes
 
     def _get_ready(self) -> None:
@@ -184,6 +187,8 @@ class Testbed:
                 unheard = {s: mac for s, mac in unheard.items() if mac not in heard}
             lost = [] if unheard else self._barrier({}, lost_after=_READY_ROUND)
             if not unheard and not lost:
+                # Heard on the wire is not yet learned: the port may have been disabled still.
+                self.prime()
                 return
             if time.monotonic() > give_up:
                 raise KernelError(
@@ -289,12 +294,15 @@ class Testbed:
 
     def verdict(self, stimulus: Stimulus) -> Verdict:
         """Send `stimulus` and hold what was seen against the model and the promises."""
+        started = time.perf_counter()
         shot = self._shot(stimulus)
         seen, lost = self._fire(shot)
         verdict = self._judge(shot, seen, lost)
-        if not verdict.differences:
-            return verdict
-        return replace(verdict, causes=causes(verdict, self.wiring))
+        if verdict.differences:
+            verdict = replace(verdict, causes=causes(verdict, self.wiring))
+        if self.on_verdict:
+            self.on_verdict(verdict, time.perf_counter() - started)
+        return verdict
 
     def check(self, stimulus: Stimulus) -> Verdict:
         """The verdict; raises DifferenceError with the whole explanation when it differs."""

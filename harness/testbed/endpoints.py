@@ -195,9 +195,10 @@ class RingEndpoint(Endpoint):
             else:
                 frame, packet_type = ring.take()
                 observer = self._observers.get(packet_type, self.name)
-                if head == _STIMULUS and found == stimulus:
+                plain = head == _STIMULUS and found == stimulus
+                if plain and frame[_UNTAGGED : _UNTAGGED + 4] == MAGIC:
                     self._keep(frame, _UNTAGGED, observer, seen)
-                else:
+                else:  # also what had its tag taken out, and put back by `take`
                     self._unusual(frame, observer, seen, stimulus)
 
     def drain_primes(self) -> set[bytes]:

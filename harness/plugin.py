@@ -1,0 +1,318 @@
+"""The pytest plugin: live testbeds for tests, and reports made of their verdicts.
+
+Fixtures: `testbed`, a factory that takes a Topology and returns it live. Testbeds are shared
+between tests that ask for an equal topology; one whose test has failed is not used again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness import __version__
+from harness.errors import UnfitError
+from harness.kernel.features import Backend, Features, probe, require
+from harness.kernel.privileges import ensure_namespaces
+from harness.parts import LowerKind
+from harness.report import CellOutcome, Record, Run, print_run, to_ktap, write_json
+from harness.stimulus import Stimulus
+from harness.testbed import Testbed, Verdict
+from harness.topofile import dump_topology
+from harness.topology import Topology
+
+__all__ = ["EXIT_UNFIT", "column_of", "missing_for"]
+
+EXIT_UNFIT = 3
+_KEPT_BEDS = 3
+
+_features = pytest.StashKey[Features]()
+_pool = pytest.StashKey["_Pool"]()
+_collector = pytest.StashKey["_Collector"]()
+_verdicts = pytest.StashKey[list[tuple[Verdict, float]]]()
+
+
+# ---------------------------------------------------------------------- labels
+
+
+def column_of(topology: Topology) -> tuple[str, str]:
+    """Headings of a topology in the matrix: the guests' modes, and the switch's hairpin."""
+    modes = []
+    for guest in topology.guests:
+        extras = [guest.nodst and "nodst", guest.nopromisc and "nopromisc", not guest.up and "down"]
+        modes.append(" ".join([guest.mode.value, *(x for x in extras if x)]))
+    joint = " → " if len(modes) == 2 else " + "
+    return joint.join(modes) or "no guest", f"hairpin {'on' if topology.switch.hairpin else 'off'}"
+
+
+def missing_for(topology: Topology, features: Features) -> str:
+    """Why this kernel cannot build `topology`; empty when it can."""
+    kinds = {lower.kind for lower in topology.lowers}
+    needs = {
+        "dummy": LowerKind.DUMMY in kinds,
+        "vlan": LowerKind.VLAN in kinds,
+        "vlan filtering": topology.switch.vlan_filtering,
+    }
+    lacking = [name for name, needed in needs.items() if needed and name in features.missing]
+    return f"this kernel has no {' and no '.join(lacking)}" if lacking else ""
+
+
+def _section(item: pytest.Item) -> str:
+    doc = getattr(getattr(item, "module", None), "__doc__", None) or item.nodeid.partition("::")[0]
+    first: str = doc.strip().splitlines()[0]
+    return first.rstrip(".")
+
+
+# ---------------------------------------------------------------------- live testbeds
+
+
+class _Pool:
+    """The last few testbeds. Closing one waits for the kernel, so it happens on a thread."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._beds: OrderedDict[Topology, Testbed] = OrderedDict()
+        self._closer = ThreadPoolExecutor(1)
+
+    def get(self, topology: Topology) -> Testbed:
+        bed = self._beds.pop(topology, None) or Testbed(topology, backend=self._backend)
+        self._beds[topology] = bed
+        while len(self._beds) > _KEPT_BEDS:
+            self.drop(next(iter(self._beds)))
+        return bed
+
+    def drop(self, topology: Topology) -> None:
+        bed = self._beds.pop(topology, None)
+        if bed is not None:
+            self._closer.submit(bed.close)
+
+    def close(self) -> None:
+        for topology in list(self._beds):
+            self.drop(topology)
+        self._closer.shutdown(wait=True)
+
+
+def _fit(config: pytest.Config) -> Features:
+    """What this machine can do; leaves pytest with status 3 when that is not enough."""
+    if _features not in config.stash:
+        try:
+            ensure_namespaces()
+            features = probe()
+            require(features)
+        except UnfitError as error:
+            pytest.exit(f"hairpin: {error}", returncode=EXIT_UNFIT)
+        config.stash[_features] = features
+    return config.stash[_features]
+
+
+def _backend(config: pytest.Config, features: Features) -> Backend:
+    asked = config.getoption("hairpin_backend")
+    return features.backend if asked == "auto" else Backend(asked)
+
+
+def _live_pool(config: pytest.Config) -> _Pool:
+    if _pool not in config.stash:
+        config.stash[_pool] = _Pool(_backend(config, _fit(config)))
+        # One CPU for the session, another one for each worker of pytest-xdist.
+        cpus = sorted(os.sched_getaffinity(0))
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+        os.sched_setaffinity(0, {cpus[int(worker) % len(cpus)]})
+    return config.stash[_pool]
+
+
+@pytest.fixture
+def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Testbed]]:
+    """A factory: ``testbed(topology)`` is that topology, live. Skips where the kernel lacks a part."""
+    pool = _live_pool(request.config)
+    features = _fit(request.config)
+    verdicts = request.node.stash.setdefault(_verdicts, [])
+    used: list[Topology] = []
+
+    def make(topology: Topology) -> Testbed:
+        reason = missing_for(topology, features)
+        if reason:
+            pytest.skip(reason)
+        bed = pool.get(topology)
+        bed.on_verdict = lambda verdict, seconds: verdicts.append((verdict, seconds))
+        used.append(topology)
+        return bed
+
+    yield make
+    if request.node.stash.get(_failed, False):
+        for topology in used:
+            pool.drop(topology)
+
+
+_failed = pytest.StashKey[bool]()
+
+
+# ---------------------------------------------------------------------- hooks
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("hairpin")
+    group.addoption(
+        "--hairpin-backend",
+        choices=["auto", *Backend],
+        default="auto",
+        help="what stands for a guest: a tap descriptor, or a packet socket on the macvtap link",
+    )
+    group.addoption("--hairpin-json", type=Path, metavar="FILE", help="write results.json there")
+    group.addoption("--hairpin-ktap", type=Path, metavar="FILE", help="write KTAP there")
+    group.addoption(
+        "--hairpin-matrix", action="store_true", help="print the matrix and the summary at the end"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_collector] = _Collector()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _pool in config.stash:
+        config.stash[_pool].close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    verdicts = item.stash.get(_verdicts, [])
+    if report.when == "call" or (report.when == "setup" and not report.passed):
+        report.hairpin = _records(item, report, verdicts)  # type: ignore[attr-defined]
+        report.hairpin_seconds = sum(s for _, s in verdicts)  # type: ignore[attr-defined]
+        for verdict, _ in verdicts:
+            if report.failed and verdict.differences:
+                report.sections.append((f"hairpin: {verdict.stimulus}", explanation(verdict)))
+    return report
+
+
+def explanation(verdict: Verdict) -> str:
+    """Topology, verdict and the model's trace, for the report of a failed test."""
+    trace = "\n".join(f"  {step}" for step in verdict.prediction.trace)
+    return (
+        f"{verdict}\n\nThe model's way of the frame:\n{trace}\n\n"
+        f"The topology:\n{dump_topology(verdict.topology)}"
+    )
+
+
+def _records(
+    item: pytest.Item, report: pytest.TestReport, verdicts: list[tuple[Verdict, float]]
+) -> list[dict[str, Any]]:
+    """What the matrix shows of one test: its verdicts, or why there are none."""
+    section = _section(item)
+    records = [
+        Record.of(
+            verdict,
+            case=item.nodeid,
+            section=section,
+            row=str(verdict.stimulus),
+            column=column_of(verdict.topology),
+            topology=dump_topology(verdict.topology),
+        )
+        for verdict, _ in verdicts
+    ]
+    if report.failed and not any(r.outcome is CellOutcome.DIFFERS for r in records):
+        records.append(_blank(item, section, CellOutcome.ERROR, _message(report)))
+    if report.skipped and not records:
+        records.append(_blank(item, section, CellOutcome.SKIPPED, _message(report)))
+    return [record.to_json() for record in records]
+
+
+def _message(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message if crash else report.longrepr).strip().splitlines()[0]
+
+
+def _blank(item: pytest.Item, section: str, outcome: CellOutcome, reason: str) -> Record:
+    """A record without a verdict, placed by the test's parameters as far as they tell."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    topology = next((p for p in params.values() if isinstance(p, Topology)), None)
+    stimulus = next((p for p in params.values() if isinstance(p, Stimulus)), None)
+    name = getattr(item, "originalname", None) or item.name
+    return Record(
+        case=item.nodeid,
+        section=section,
+        row=str(stimulus or name.removeprefix("test_").replace("_", " ")),
+        column=column_of(topology) if topology else ("", ""),
+        outcome=outcome,
+        reason=reason,
+    )
+
+
+# ---------------------------------------------------------------------- reports
+
+
+@dataclass
+class _Collector:
+    """What has come in so far, from this process or from the workers of pytest-xdist."""
+
+    records: list[Record] = field(default_factory=list)
+    seconds: float = 0.0
+    started: float = field(default_factory=time.time)
+
+    def run(self, config: pytest.Config, status: int) -> Run:
+        features = _fit(config)
+        return Run(
+            records=tuple(self.records),
+            started=datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
+            seconds=time.time() - self.started,
+            verdict_seconds=self.seconds,
+            kernel=features.kernel,
+            machine=features.machine,
+            backend=_backend(config, features).value,
+            version=__version__,
+            missing=features.missing,
+            exit_status=status,
+        )
+
+
+class _Reporter:
+    """Collects in the process that reports, which with pytest-xdist runs no test itself."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        collector = self._config.stash[_collector]
+        collector.records += [Record.from_json(r) for r in getattr(report, "hairpin", ())]
+        collector.seconds += getattr(report, "hairpin_seconds", 0.0)
+
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+    ) -> None:
+        collector = config.stash[_collector]
+        json_path, ktap_path = config.getoption("hairpin_json"), config.getoption("hairpin_ktap")
+        matrix = config.getoption("hairpin_matrix")
+        if not collector.records or not (json_path or ktap_path or matrix):
+            return
+        run = collector.run(config, int(exitstatus))
+        if json_path:
+            write_json(run, json_path)
+        if ktap_path:
+            ktap_path.write_text(to_ktap(run), encoding="utf-8")
+        if matrix:
+            terminalreporter.ensure_newline()
+            tty = terminalreporter._tw._file
+            print_run(run, Console(file=tty))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Reporter(config), "hairpin-reporter")

@@ -1,0 +1,49 @@
+"""What opens a guest's multicast filter, and the lower device's broadcast queue."""
+
+import pytest
+
+from harness import BROADCAST, UNKNOWN, Guest, Mode, Stimulus, Switch, Topology
+
+GROUP = "03:68:70:00:00:01"
+UNJOINED = "03:68:70:00:00:77"
+
+
+def _two(**settings):
+    return Topology(
+        [Guest("a", Mode.BRIDGE, **settings), Guest("b", Mode.VEPA, groups=(GROUP,))],
+        switch=Switch(hairpin=True),
+    )
+
+
+FILTERS = {
+    "allmulticast": _two(allmulticast=True),
+    "promiscuous": _two(promiscuous=True),
+    "never queued": _two(bc_cutoff=-1),
+    "queued from three subscribers on": _two(bc_cutoff=2),
+    "long queue": _two(bcqueuelen=5000),
+    "no queue asked for by one of two": _two(bcqueuelen=0),
+    "no queue at all": Topology(
+        [Guest("a", Mode.BRIDGE, bcqueuelen=0), Guest("b", Mode.VEPA, bcqueuelen=0)],
+        switch=Switch(hairpin=True),
+    ),
+    "no queue, none needed": Topology(
+        [Guest("a", Mode.BRIDGE, bcqueuelen=0, bc_cutoff=-1)], switch=Switch(hairpin=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("topology", FILTERS.values(), ids=FILTERS)
+@pytest.mark.parametrize(
+    "stimulus",
+    [
+        Stimulus("external", to=GROUP),
+        Stimulus("external", to=UNJOINED),
+        Stimulus("external", to=BROADCAST),
+        Stimulus("external", to=UNKNOWN),
+        Stimulus("a", to=BROADCAST),
+    ],
+    ids=str,
+)
+def test_filters_and_queue(testbed, topology, stimulus):
+    """Open filters take every group but no unknown unicast; no room in the queue, no broadcast."""
+    testbed(topology).check(stimulus)
