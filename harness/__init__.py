@@ -68,14 +68,12 @@ __all__ = [
     "predict",
 ]
 
-__version__ = "0.1.0"
-
 _LIVE = frozenset({"Barrier", "Observation", "Outcome", "Testbed", "Verdict"})
 
 
 def __getattr__(name: str) -> Any:
     if name in _LIVE:
-        import harness.testbed
+        from harness import testbed
 
-        return getattr(harness.testbed, name)
+        return getattr(testbed, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,18 +13,17 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from harness import __version__
 from harness.errors import UnfitError
 from harness.kernel.features import Backend, Features, probe, require
 from harness.kernel.privileges import ensure_namespaces
 from harness.parts import LowerKind
-from harness.report import CellOutcome, Record, Run, print_run, to_ktap, write_json
+from harness.report import CellOutcome, Record, Run, make_console, print_run, to_ktap, write_json
 from harness.stimulus import Stimulus
 from harness.testbed import Testbed, Verdict
 from harness.topofile import dump_topology
@@ -131,7 +130,10 @@ def _live_pool(config: pytest.Config) -> _Pool:
 
 @pytest.fixture
 def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Testbed]]:
-    """A factory: ``testbed(topology)`` is that topology, live. Skips where the kernel lacks a part."""
+    """A factory: ``testbed(topology)`` is that topology, live.
+
+    Skips where the kernel lacks a part of it.
+    """
     pool = _live_pool(request.config)
     features = _fit(request.config)
     verdicts = request.node.stash.setdefault(_verdicts, [])
@@ -275,7 +277,7 @@ class _Collector:
             kernel=features.kernel,
             machine=features.machine,
             backend=_backend(config, features).value,
-            version=__version__,
+            version=version("hairpin"),
             missing=features.missing,
             exit_status=status,
         )
@@ -307,8 +309,8 @@ class _Reporter:
             ktap_path.write_text(to_ktap(run), encoding="utf-8")
         if matrix:
             terminalreporter.ensure_newline()
-            tty = terminalreporter._tw._file
-            print_run(run, Console(file=tty))
+            with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                print_run(run, make_console())
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -53,7 +53,8 @@ def _mac_of(topology: Topology, word: str, what: str) -> str:
     except ValueError:
         stations = ", ".join(topology.macs)
         raise StimulusError(
-            f"{what} {word!r} is nobody; allowed: {stations}, {BROADCAST}, {UNKNOWN} or a MAC address"
+            f"{what} {word!r} is nobody; "
+            f"allowed: {stations}, {BROADCAST}, {UNKNOWN} or a MAC address"
         ) from None
 
 

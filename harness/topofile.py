@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,7 +60,10 @@ _TYPE_WORDS = {
 
 
 def load_topology(path: Path) -> Topology:
-    """The topology in the file `path`. Raises TopologyError with file, line, field and allowance."""
+    """The topology in the file `path`.
+
+    Raises TopologyError, which names file, line, field and what is allowed there.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -82,6 +86,7 @@ def parse_topology(text: str, *, file: str = "topology") -> Topology:
         raise error.at(file, _line_of(text, error.field)) from None
 
 
+@lru_cache(maxsize=1024)
 def dump_topology(topology: Topology) -> str:
     """TOML from which `parse_topology` makes an equal topology."""
     switch = _as_table(topology.switch)
@@ -142,7 +147,9 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
 def _list(document: Mapping[str, Any], name: str, cls: type[Part], prefix: str = "") -> list[Part]:
     tables = document.get(name, [])
     if not isinstance(tables, list):
-        raise TopologyError(f"{prefix}{name}", "is no list of tables", allowed=f"[[{prefix}{name}]]")
+        raise TopologyError(
+            f"{prefix}{name}", "is no list of tables", allowed=f"[[{prefix}{name}]]"
+        )
     return [
         _part(_table(table, f"{prefix}{name}[{i}]"), f"{prefix}{name}[{i}]", cls)
         for i, table in enumerate(tables, 1)
@@ -158,7 +165,9 @@ def _part(table: Mapping[str, Any], where: str, cls: type[Part]) -> Part:
     for item in fields(cls):
         if item.default is MISSING and item.name not in table:
             raise TopologyError(where, f"has no {item.name}", allowed=f"{item.name} = …")
-    return cls(**{key: _value(value, f"{where}.{key}", key, known[key]) for key, value in table.items()})
+    return cls(
+        **{key: _value(value, f"{where}.{key}", key, known[key]) for key, value in table.items()}
+    )
 
 
 def _value(value: Any, where: str, key: str, kind: str) -> Any:

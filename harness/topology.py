@@ -214,7 +214,10 @@ def _with_lower_macs(lowers: tuple[Lower, ...]) -> tuple[Lower, ...]:
 
 
 def _with_guest_macs(guests: tuple[Guest, ...], lowers: dict[str, Lower]) -> tuple[Guest, ...]:
-    """Addresses filled in; passthru has its lower device's, whatever was asked (macvlan_common_newlink)."""
+    """Addresses filled in.
+
+    Passthru has its lower device's, whatever is asked for (macvlan_common_newlink).
+    """
     filled = []
     for i, guest in enumerate(guests, 1):
         where = f"guest[{i}]"
@@ -254,13 +257,12 @@ def _check(topology: Topology) -> None:
 
 
 def _fields(topology: Topology) -> Iterator[tuple[str, Guest | Lower | External | Router]]:
-    for kind, parts in (
-        ("guest", topology.guests),
-        ("lower", topology.lowers),
-        ("external", topology.externals),
-    ):
-        for i, part in enumerate(parts, 1):
-            yield f"{kind}[{i}]", part
+    for i, guest in enumerate(topology.guests, 1):
+        yield f"guest[{i}]", guest
+    for i, lower in enumerate(topology.lowers, 1):
+        yield f"lower[{i}]", lower
+    for i, external in enumerate(topology.externals, 1):
+        yield f"external[{i}]", external
     if topology.router:
         yield "router", topology.router
 

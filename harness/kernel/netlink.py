@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,9 +119,9 @@ class Rtnl:
         refused: KernelError | None = None
         while pending:
             for kind, flags, sequence, body in self._receive():
-                request = pending.pop(sequence, None)  # type: ignore[arg-type]
-                if request is None or kind != _NLMSG_ERROR:
+                if kind != _NLMSG_ERROR or sequence not in pending:
                     continue
+                request = pending.pop(sequence)
                 (code,) = _ERROR.unpack_from(body)
                 if code and refused is None:
                     detail = _extended_ack(body) if flags & _NLM_F_ACK_TLVS else ""
@@ -135,7 +135,7 @@ class Rtnl:
         request = Request("list links", message, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP)
         self._sequence += 1
         self._socket.send(request.encoded(self._sequence))
-        found = []
+        found: list[Any] = []
         while True:
             for kind, _, _, body in self._receive():
                 if kind == _NLMSG_DONE:
@@ -146,7 +146,7 @@ class Rtnl:
                     link.decode()
                     found.append(link)
 
-    def _receive(self) -> Iterable[tuple[int, int, int, bytes]]:
+    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         data = self._socket.recv(1 << 18)
         offset = 0
         while offset < len(data):

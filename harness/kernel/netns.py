@@ -32,7 +32,7 @@ def on_thread(work: Callable[[], T]) -> T:
     def body() -> None:
         try:
             results.append(work())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (raised again by the caller)
             errors.append(error)
 
     thread = threading.Thread(target=body, name="hairpin-netns")
@@ -52,10 +52,10 @@ class NetNS:
         self._sysfs: int | None = None
 
     @classmethod
-    def create(cls) -> Self:
+    def create(cls) -> NetNS:
         """A new namespace without IPv6 chatter, loopback down. Raises KernelError."""
 
-        def make() -> Self:
+        def make() -> NetNS:
             unshare(CLONE_NEWNET)
             with ExitStack() as undo:
                 fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

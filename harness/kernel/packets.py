@@ -140,7 +140,9 @@ def _program(*, unwanted: Kind, outgoing: bool, only_index: int | None) -> bytes
 
 
 class Ring:
-    """A packet socket in `ns` with a receive ring, deaf until attached. Use it in a `with` statement.
+    """A packet socket in `ns` with a receive ring, deaf until attached.
+
+    Use it in a `with` statement.
 
     Making one waits for an RCU grace period (packet_set_ring), so a caller who needs several
     makes them on threads of their own, for all to wait for the same one.
@@ -211,7 +213,11 @@ class Ring:
 
     def wait(self, seconds: float) -> bool:
         """Wait for a frame; whether one is there."""
-        return bool(self._poll.poll(seconds * 1000))
+        events = dict(self._poll.poll(seconds * 1000)).get(self.socket.fileno(), 0)
+        if events & select.POLLERR:
+            # The link went down (ENETDOWN, packet_notifier): reading the error clears it.
+            self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return bool(events & select.POLLIN)
 
     def send(self, frame: bytes | bytearray) -> None:
         """Send a frame on the link. Raises OSError."""

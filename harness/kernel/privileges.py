@@ -44,7 +44,8 @@ def ensure_namespaces() -> None:
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     except OSError as error:
         raise UnfitError(
-            f"without root a user namespace is needed, and the kernel refuses one ({error.strerror})",
+            "without root a user namespace is needed, and the kernel refuses one "
+            f"({error.strerror})",
             remedy=_remedy(error.errno or 0),
         ) from error
     if not (_has(_CAP_SYS_ADMIN) and _has(_CAP_NET_ADMIN)):

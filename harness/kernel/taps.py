@@ -157,7 +157,7 @@ def _device_number(ns: NetNS, name: str) -> int:
     """Device number of a macvtap link, from the sysfs of its own namespace."""
     folder = os.open(f"class/net/{name}/macvtap", os.O_RDONLY | os.O_DIRECTORY, dir_fd=ns.sysfs)
     try:
-        (node,) = os.listdir(folder)
+        (node,) = os.listdir(folder)  # noqa: PTH208  (a path cannot be a descriptor)
         fd = os.open(f"{node}/dev", os.O_RDONLY, dir_fd=folder)
         try:
             major, minor = os.read(fd, 32).split(b":")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -49,8 +49,11 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `from_json` makes the same record again."""
-        return asdict(self) | {
+        return vars(self) | {
             "outcome": self.outcome.value,
+            "predicted": dict(self.predicted),
+            "seen": dict(self.seen),
+            "barriers": dict(self.barriers),
             "column": list(self.column),
             "causes": list(self.causes),
             "promises": [dict(p) for p in self.promises],
@@ -109,10 +112,18 @@ class Record:
 
 
 def _focus(verdict: Verdict) -> str:
-    """The observer that a reader asks about first: the one that differs, else the target."""
+    """The observer that a reader asks about first.
+
+    The one that differs, else the one that breaks a promise, else the target.
+    """
     first: Difference | None = next(iter(verdict.differences), None)
     if first:
         return first.observer
+    received = {name: len(frames) for name, frames in verdict.observation.arrivals.items()}
+    for judgement in verdict.judgements:
+        if not judgement.kept:
+            promised = judgement.promise.expects(verdict.topology, verdict.stimulus) or {}
+            return next(name for name, must in promised.items() if bool(received[name]) is not must)
     if verdict.stimulus.to in verdict.prediction.arrivals:
         return verdict.stimulus.to
     others = [g.name for g in verdict.topology.guests if g.name != verdict.stimulus.sender]

@@ -229,7 +229,7 @@ _GENEROUS_FIRST = (
 
 @dataclass(frozen=True)
 class _Unit:
-    """Columns that stay together because all headings but their last are the same."""
+    """Columns that stay together because all headings above their last are the same."""
 
     columns: tuple[Column, ...]
     widths: tuple[int, ...]
@@ -285,7 +285,8 @@ def _grid(matrix: Matrix, width: int, spacing: _Spacing) -> _Grid:
     longest = max(1, *(len(text) for text in (*matrix.rows, *axes)))
     label = min(longest, max(min(_LABEL, width // 2), width * 2 // 5))
     room = width - label - len(spacing.between)
-    units = _units(matrix, axes, spacing, whole=True)
+    # Without headings above, nothing holds columns together, and names of several words need bars.
+    units = _units(matrix, axes, spacing, whole=len(axes) > 1)
     if any(unit.width > room for unit in units):
         units = _units(matrix, axes, spacing, whole=False)
     chunks = _chunks(units, room, len(spacing.between))
@@ -387,10 +388,9 @@ def _wrap(text: str, width: int) -> list[str]:
 
 def _narrowest(text: str, lines: int) -> int:
     """The smallest width for `text` in so many lines; _HEADING if it takes more than that."""
-    width = max((len(word) for word in _glued(text).split()), default=1)
-    while width < _HEADING and len(_wrap(text, width)) > lines:
-        width += 1
-    return min(width, _HEADING)
+    longest = max((len(word) for word in _glued(text).split()), default=1)
+    widths = range(longest, _HEADING)
+    return next((width for width in widths if len(_wrap(text, width)) <= lines), _HEADING)
 
 
 def _grid_lines(grid: _Grid) -> Iterator[list[_Part]]:
@@ -509,8 +509,9 @@ def _print_failure(page: _Page, record: Record, *, brief: bool) -> None:
     style = _STYLES[record.outcome]
     found = deviations(record)
     if brief:
-        text = "; ".join(map(str, found))
-        page.prose(f"{glyph} {record.case}{text and '  '}{text}", style=style, indent=2, hang=4)
+        name = record.case.rpartition("::")[2]
+        text = f"{glyph} {name}  {'; '.join(map(str, found))}"
+        page.prose(text, style=style, indent=2, hang=4)
         return
     page.prose(f"{glyph} {record.section}: {_where(record)}", style=style, indent=2, hang=4)
     widest = max((len(d.observer) for d in found), default=0)

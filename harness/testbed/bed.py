@@ -191,10 +191,11 @@ class Testbed:
                 self.prime()
                 return
             if time.monotonic() > give_up:
+                silent = ", ".join([*unheard, *lost])
                 raise KernelError(
                     "bring the testbed up",
                     errno.ETIMEDOUT,
-                    f"not heard or reached after {_READY_WITHIN:g} s: {', '.join([*unheard, *lost])}",
+                    f"not heard or reached after {_READY_WITHIN:g} s: {silent}",
                 )
 
     def prime(self) -> None:
@@ -358,7 +359,10 @@ def _ring(end: RingEnd) -> Ring:
 
 
 def _close_all(endpoints: dict[str, Endpoint]) -> None:
-    """Close at the same time: each waits for an RCU grace period (tap_put_queue, packet_release)."""
+    """Close at the same time.
+
+    Each waits for an RCU grace period (tap_put_queue, packet_release).
+    """
     with ThreadPoolExecutor(len(endpoints) or 1) as pool:
         for endpoint in endpoints.values():
             pool.submit(endpoint.close)

@@ -6,6 +6,7 @@ with their ident set to 0, per observer; frames that are not hairpin's are passe
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import struct
@@ -143,7 +144,8 @@ class TapEndpoint(Endpoint):
             except BlockingIOError:
                 if not give_up:
                     give_up, verdict = self._patience(lost_after)
-                if not self._poll.poll(max(0.0, give_up - time.monotonic()) * 1000):
+                left = give_up - time.monotonic()
+                if left <= 0 or not self._poll.poll(left * 1000):
                     return verdict
                 continue
             head, found = _mark(buffer, _UNTAGGED)
@@ -169,8 +171,12 @@ class RingEndpoint(Endpoint):
         self._observers = end.observers
 
     def send(self, frame: bytes | bytearray) -> None:
-        """Send on the link."""
-        self.ring.send(frame)
+        """Send on the link; what is sent on a link that is down is gone, as on a tap."""
+        try:
+            self.ring.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
 
     def collect(
         self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
@@ -184,7 +190,8 @@ class RingEndpoint(Endpoint):
             if start < 0:
                 if not give_up:
                     give_up, verdict = self._patience(lost_after)
-                if not ring.wait(max(0.0, give_up - time.monotonic())):
+                left = give_up - time.monotonic()
+                if left <= 0 or not ring.wait(left):
                     return verdict
                 continue
             head, found = _mark(buffer, start + _UNTAGGED)

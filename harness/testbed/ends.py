@@ -55,7 +55,7 @@ def ring_ends(topology: Topology, wiring: Wiring, backend: Backend) -> Iterator[
         yield from _host_ends(topology, wiring, lower.name)
         if lower.kind is LowerKind.VETH:
             # The switch's end: what the port receives has left the lower device.
-            out = {kind: f"{lower.name}.out" for kind in range(PACKET_OUTGOING)}
+            out = dict.fromkeys(range(PACKET_OUTGOING), f"{lower.name}.out")
             yield RingEnd(
                 f"{lower.name}.wire",
                 wiring.switch,
@@ -75,7 +75,7 @@ def _host_ends(topology: Topology, wiring: Wiring, lower: str) -> Iterator[RingE
         protocols[f"{lower}.ipv4"] = ETHERTYPE_IPV4
     carried = topology.root_of(lower).kind is LowerKind.VETH
     for name, protocol in protocols.items():
-        mine = {kind: lower for kind in range(PACKET_OTHERHOST)}
+        mine = dict.fromkeys(range(PACKET_OTHERHOST), lower)
         yield RingEnd(
             name,
             wiring.host,

@@ -185,7 +185,7 @@ class Wiring:
             ]
         )
 
-    def set_hairpin(self, station: str, on: bool) -> None:
+    def set_hairpin(self, station: str, *, on: bool) -> None:
         """Switch hairpin on the live port of `station`. The topology does not learn of it."""
         declared = self.topology.port(station)
         port = Port(

@@ -30,7 +30,9 @@ PAIRS = [
 
 # The sender's mode, and every mix of two others.
 TRIPLES = [
-    Topology([Guest("a", first), Guest("b", second), Guest("c", third, groups=(GROUP,))], switch=switch)
+    Topology(
+        [Guest("a", first), Guest("b", second), Guest("c", third, groups=(GROUP,))], switch=switch
+    )
     for first in MODES
     for second, third in itertools.combinations_with_replacement(MODES, 2)
     for switch in SWITCHES
@@ -41,9 +43,9 @@ TRIPLES = [
 def pair(request: pytest.FixtureRequest) -> Topology:
     """Two guests on one lower device: every ordered pair of modes, hairpin off and on.
 
-        a [tap]--.
-                 lower ----- switch ----- external
-        b [tap]--'                    b has joined GROUP
+    a [tap]--.
+             lower ----- switch ----- external
+    b [tap]--'                    b has joined GROUP
     """
     return request.param
 

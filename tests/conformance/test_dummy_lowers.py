@@ -7,7 +7,9 @@ import pytest
 from harness import BROADCAST, Guest, Lower, LowerKind, Mode, Stimulus, Topology
 
 TOPOLOGIES = [
-    Topology([Guest("a", first), Guest("b", second)], lowers=[Lower(kind=LowerKind.DUMMY)], externals=[])
+    Topology(
+        [Guest("a", first), Guest("b", second)], lowers=[Lower(kind=LowerKind.DUMMY)], externals=[]
+    )
     for first, second in itertools.product((Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE), repeat=2)
 ]
 
@@ -16,7 +18,7 @@ def _label(topology):
     return "-".join(guest.mode for guest in topology.guests)
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label)
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label, scope="module")
 @pytest.mark.parametrize(
     "stimulus",
     [

@@ -32,7 +32,7 @@ FILTERS = {
 }
 
 
-@pytest.mark.parametrize("topology", FILTERS.values(), ids=FILTERS)
+@pytest.mark.parametrize("topology", FILTERS.values(), ids=FILTERS, scope="module")
 @pytest.mark.parametrize(
     "stimulus",
     [

@@ -1,6 +1,6 @@
 """Passthru: one guest owns the lower device.
 
-    p [tap]-- lower ----- switch ----- external
+p [tap]-- lower ----- switch ----- external
 """
 
 import pytest
@@ -39,7 +39,7 @@ def _label(topology):
     return f"passthru{extra}-hairpin{'-on' if topology.switch.hairpin else '-off'}"
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label)
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label, scope="module")
 @pytest.mark.parametrize("stimulus", FLOWS, ids=str)
 def test_passthru(testbed, topology, stimulus):
     """All unicast is the guest's, group frames are shared with the host."""

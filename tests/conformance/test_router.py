@@ -1,8 +1,8 @@
 """Through the router behind the switch: how private guests may reach each other.
 
-    a [tap]--.                  .-- external
-             lower ----- switch
-    b [tap]--'                  '-- router
+a [tap]--.                  .-- external
+         lower ----- switch
+b [tap]--'                  '-- router
 """
 
 import itertools
@@ -12,7 +12,9 @@ import pytest
 from harness import Guest, Mode, Router, Stimulus, Switch, Topology
 
 TOPOLOGIES = [
-    Topology([Guest("a", first), Guest("b", second)], switch=Switch(hairpin=hairpin), router=Router())
+    Topology(
+        [Guest("a", first), Guest("b", second)], switch=Switch(hairpin=hairpin), router=Router()
+    )
     for first, second in itertools.product((Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE), repeat=2)
     if Mode.PRIVATE in (first, second) or first is second
     for hairpin in (False, True)
@@ -32,7 +34,7 @@ def _label(topology):
     return f"{modes}-hairpin" if topology.switch.hairpin else modes
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label, scope="session")
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label, scope="module")
 @pytest.mark.parametrize("stimulus", FLOWS, ids=str)
 def test_routed(testbed, topology, stimulus):
     """Whatever the modes and the switch, the router brings it: from its own port, no hairpin."""

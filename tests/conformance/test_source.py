@@ -1,8 +1,8 @@
 """Source mode: a guest that gets what listed sources send, whoever it is for.
 
-    s [tap, source]--.
-                     lower ----- switch ----- external
-    b [tap]----------'
+s [tap, source]--.
+                 lower ----- switch ----- external
+b [tap]----------'
 """
 
 import pytest
@@ -45,7 +45,7 @@ FLOWS = [
 ]
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES, scope="session")
+@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES, scope="module")
 @pytest.mark.parametrize("stimulus", FLOWS, ids=str)
 def test_source(testbed, topology, stimulus):
     """A copy of every frame from a listed source; with nodst, nobody else gets it."""

@@ -22,5 +22,5 @@ STRANGER = "02:68:70:dd:dd:dd"
     ids=str,
 )
 def test_spoofed_source(testbed, pair, stimulus):
-    """macvlan forwards by destination; a stolen source only changes whose echo it seems to be."""
+    """Macvlan forwards by destination; a stolen source only changes whose echo it seems to be."""
     testbed(pair).check(stimulus)

@@ -29,7 +29,7 @@ TOPOLOGIES = {
 }
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES)
+@pytest.mark.parametrize("topology", TOPOLOGIES.values(), ids=TOPOLOGIES, scope="module")
 @pytest.mark.parametrize(
     "stimulus",
     [

@@ -1,8 +1,8 @@
 """Two lower devices on one switch: siblings are those on the same one.
 
-    a [tap]-- left -----.
-                        switch ----- external
-    b [tap]-- right ----'
+a [tap]-- left -----.
+                    switch ----- external
+b [tap]-- right ----'
 """
 
 import itertools
@@ -29,7 +29,7 @@ def _label(topology):
     return f"{modes}-hairpin" if topology.switch.hairpin else modes
 
 
-@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label)
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=_label, scope="module")
 @pytest.mark.parametrize(
     "stimulus",
     [

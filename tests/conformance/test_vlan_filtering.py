@@ -19,7 +19,7 @@ TOPOLOGY = Topology(
 )
 
 
-@pytest.mark.parametrize("topology", [TOPOLOGY], ids=["trunk"])
+@pytest.mark.parametrize("topology", [TOPOLOGY], ids=["trunk"], scope="module")
 @pytest.mark.parametrize(
     "stimulus",
     [

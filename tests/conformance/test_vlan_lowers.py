@@ -1,8 +1,8 @@
 """Guests on 802.1Q devices, on a veth and on a dummy.
 
-    a, b [tap]-- vlan5 --.
-                         lower ----- switch ----- external
-    c [tap]--------------'
+a, b [tap]-- vlan5 --.
+                     lower ----- switch ----- external
+c [tap]--------------'
 """
 
 import itertools
@@ -39,7 +39,7 @@ def _label(topology):
     return f"{modes}-hairpin" if topology.switch.hairpin else modes
 
 
-@pytest.mark.parametrize("topology", WIRED, ids=_label)
+@pytest.mark.parametrize("topology", WIRED, ids=_label, scope="module")
 @pytest.mark.parametrize(
     "stimulus",
     [
@@ -63,7 +63,7 @@ def test_vlan(testbed, topology, stimulus):
     testbed(topology).check(stimulus)
 
 
-@pytest.mark.parametrize("topology", ON_DUMMY, ids=_label)
+@pytest.mark.parametrize("topology", ON_DUMMY, ids=_label, scope="module")
 @pytest.mark.parametrize("stimulus", [Stimulus("a", to="b"), Stimulus("a", to=BROADCAST)], ids=str)
 def test_vlan_on_dummy(testbed, topology, stimulus):
     """Siblings in bridge mode, and nobody else."""

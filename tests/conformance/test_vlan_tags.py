@@ -13,7 +13,14 @@ TAGS = [Tag(5), Tag(4094), Tag(5, tpid=0x88A8)]
 @pytest.mark.parametrize("tag", TAGS, ids=lambda tag: f"{tag.tpid:04x}-{tag.vid}")
 @pytest.mark.parametrize(
     "flow",
-    [("a", "b"), ("a", "external"), ("external", "a"), ("lower", "a"), ("a", "lower"), ("external", BROADCAST)],
+    [
+        ("a", "b"),
+        ("a", "external"),
+        ("external", "a"),
+        ("lower", "a"),
+        ("a", "lower"),
+        ("external", BROADCAST),
+    ],
     ids=" → ".join,
 )
 def test_tagged(testbed, pair, flow, tag):

@@ -127,8 +127,8 @@ def test_skipped_cells_and_cells_without_a_case():
         skipped(section="unicast", row="b → a", column=("veth",)),
         skipped(section="unicast", row="a → b", column=("dummy",)),
     )
-    assert row(lines, "a → b") == [["✓0", "skip"]]
-    assert row(lines, "b → a") == [["skip", "·"]]
+    assert row(lines, "a → b") == [["✓0"], ["skip"]]
+    assert row(lines, "b → a") == [["skip"], ["·"]]
     assert "1 as predicted, 2 skipped" in lines
 
 
@@ -176,12 +176,19 @@ def test_the_widest_cells_still_fit_into_120(cell):
     assert max(map(len, matrix)) <= 120
 
 
-def test_a_narrow_console_splits_the_columns_into_chunks_about_alike():
-    lines = printed(*matrix_of_pairs(record), width=80)
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_narrow_console_splits_the_columns_into_chunks_about_alike(width):
+    lines = printed(*matrix_of_pairs(record), width=width)
     cells = [line.split("│")[1:] for line in lines if line.startswith("a → c ")]
     assert [len(units) for units in cells] == [5, 4]
     assert "\n".join(lines).count("→ private") == 3
-    assert max(map(len, lines)) <= 80
+    assert max(map(len, lines)) <= width
+
+
+def test_a_short_heading_stands_next_to_its_columns():
+    lines = printed(*matrix_of_pairs(record), record(column=("passthru", "hairpin off")))
+    first, second, last = map(words, heads(lines))
+    assert (first[-1], second[-1], last[-1]) == ("", "passthru", "off")
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 200])
@@ -198,6 +205,20 @@ def test_no_line_is_wider_than_the_console(width):
         backend="packet",
     )
     assert max(map(len, lines)) <= width
+
+
+def test_a_heading_of_one_endless_word_is_broken():
+    lines = printed(record(column=("q" * 100,)), record(column=("y",)), width=60)
+    assert max(map(len, lines)) <= 60
+    assert sum(line.count("q") for line in lines) == 100
+
+
+def test_many_columns_under_one_heading_are_split_where_they_do_not_fit():
+    columns = [("veth", f"mtu {size}") for size in range(1000, 1030)]
+    lines = printed(*(record(row=f"r{i}", column=c) for i in range(20) for c in columns), width=60)
+    assert max(map(len, lines)) <= 60
+    assert sum(line.count("✓0") for line in lines if line.startswith("r7 ")) == 30
+    assert len([line for line in lines if "veth" in line]) > 1
 
 
 def test_a_command_to_be_copied_is_never_broken():
@@ -218,6 +239,13 @@ def test_a_section_without_headings_has_rows_all_the_same():
     lines = printed(record(column=()), record(row="", column=()))
     assert row(lines, "a → b") == [["✓0"]]
     assert any(line.split() == ["│", "✓0"] for line in lines)
+    assert any(line.split() == ["│", "✓0"] for line in printed(record(row="", column=())))
+
+
+def test_a_wide_section_in_which_one_column_has_no_heading_is_turned_all_the_same():
+    columns = [(), *((f"a topology {i}",) for i in range(20))]
+    lines = printed(*(record(column=column) for column in columns), width=60)
+    assert row(lines, "a topology 19") == [["✓0"]]
 
 
 def test_headings_of_unlike_depth_stand_at_the_bottom():
@@ -267,15 +295,15 @@ def test_a_matrix_much_wider_than_high_is_turned(width):
     )
     for triple in TRIPLES:
         assert row(lines, triple) == 3 * [["✓0", "✓1"]]
-    assert list(map(words, heads(lines)))[-2:] == [
-        ["", "a → b", "a → c", "→ broadcast"],
+    assert list(map(words, heads(lines))) == [
+        ["", "a → b", "a → c", "c → broadcast"],
         ["hairpin", *3 * ["off on"]],
     ]
 
 
 def test_a_wide_matrix_that_fits_is_not_turned():
     lines = printed(*(record(column=(pair,)) for pair in PAIRS))
-    assert row(lines, "a → b") == [9 * ["✓0"]]
+    assert row(lines, "a → b") == 9 * [["✓0"]]
 
 
 def test_a_matrix_that_is_wide_but_high_is_split_and_not_turned():
@@ -411,18 +439,21 @@ def test_nothing_is_listed_that_did_not_happen():
 def test_the_summary_counts_everything():
     lines = printed(
         record(barriers={"a": "sentinel", "b": "deadline"}),
-        record(row="x"),
         otherwise(row="y"),
         differing(row="z", barriers={"a": "sentinel", "b": "lost"}),
         skipped(),
+        record(CellOutcome.ERROR, barriers={}),
         seconds=12.34,
         verdict_seconds=0.002,
     )
     assert block(lines, "Summary") == [
         "Summary",
-        "  verdicts  4: 2 as predicted, 1 documented otherwise, 1 differing, 1 skipped",
-        "  barriers  6 observers read up to a sentinel, 1 up to a deadline, 1 lost the sentinel",
-        "  time      12.3 s, of which 0.00 s sending and reading: 2,000 verdicts per second",
+        (
+            "  verdicts  3: 1 as predicted, 1 documented otherwise, 1 differing, 1 skipped,"
+            " 1 failed to run"
+        ),
+        "  barriers  4 observers read up to a sentinel, 1 up to a deadline, 1 lost the sentinel",
+        "  time      12.3 s, of which 0.00 s sending and reading: 1,500 verdicts per second",
         "  kernel    6.18.0, x86_64",
         "  backend   tap: descriptors as a hypervisor uses them",
         "  hairpin   0.1.0, 2026-01-02T03:04:05Z",
@@ -434,6 +465,16 @@ def test_a_run_without_verdicts_has_no_pace_and_no_answer():
     assert "  time      2.5 s" in lines
     assert not [line for line in lines if line.startswith("  barriers")]
     assert lines[-1] == "No answer: nothing was judged."
+
+
+def test_verdicts_in_no_time_have_no_pace():
+    assert "  time      2.5 s" in printed(record(), verdict_seconds=0.0)
+
+
+def test_a_case_that_the_command_does_not_hold_is_named():
+    lines = printed(differing(case="flow[a → b]"))
+    named = lines.index("      flow[a → b]")
+    assert lines[named + 1] == "      again: hairpin run -k 'flow[a and b]'"
 
 
 def test_without_root_the_backend_says_so():

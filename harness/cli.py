@@ -1,0 +1,113 @@
+"""The command line: parses, calls, prints, and turns exceptions into exit statuses.
+
+0  as expected      1  the kernel differs      2  usage      3  the environment cannot do it
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.errors import HairpinError, UsageError
+
+__all__ = ["main"]
+
+EXIT_USAGE, EXIT_UNFIT, EXIT_INTERRUPTED = 2, 3, 130
+_HAIRPIN_FOLDER = Path(".hairpin")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hairpin",
+        description="Proves what macvtap really does: on this kernel, frame by frame.",
+    )
+    parser.add_argument("--version", action="version", version=f"hairpin {version('hairpin')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="the conformance suite on this kernel",
+        description="Run the conformance suite on this kernel and print the matrix. Other "
+        "arguments go to pytest: -k, --lf, -x, -n 2 (with pytest-xdist), test files of your own.",
+    )
+    run.add_argument(
+        "--backend",
+        choices=("auto", "tap", "packet"),
+        default="auto",
+        help="what stands for a guest; auto: a tap descriptor where one can be opened",
+    )
+    run.add_argument(
+        "--output",
+        type=Path,
+        default=_HAIRPIN_FOLDER,
+        metavar="DIR",
+        help="where reports go (default: .hairpin)",
+    )
+
+    explain = commands.add_parser(
+        "explain",
+        help="what the model says becomes of a frame, and why; needs no root",
+        description="Follow a frame through a topology with the reference model.",
+    )
+    explain.add_argument("topology", type=Path, metavar="TOPOLOGY", help="a TOML file")
+    explain.add_argument("--from", dest="sender", required=True, metavar="STATION")
+    explain.add_argument(
+        "--to", required=True, metavar="TARGET", help="a station, broadcast, unknown or a MAC"
+    )
+    explain.add_argument("--source", default="", help="a source address that is not the sender's")
+    explain.add_argument("--via", default="", metavar="ROUTER", help="send IPv4 through the router")
+    explain.add_argument("--vlan", type=int, metavar="ID", help="an 802.1Q tag the sender puts on")
+    return parser
+
+
+def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from harness.kernel.privileges import ensure_namespaces
+    from harness.suite import run_suite
+
+    # Before pytest starts: workers of pytest-xdist have threads, which may not enter one.
+    ensure_namespaces()
+    return run_suite(rest, backend=arguments.backend, output=arguments.output)
+
+
+def _explain(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from harness.frames import Tag
+    from harness.report.explain import explanation
+    from harness.stimulus import Stimulus
+    from harness.topofile import load_topology
+
+    if rest:
+        raise UsageError(f"unknown argument {rest[0]}; see hairpin explain --help")
+    topology = load_topology(arguments.topology)
+    tag = Tag(arguments.vlan) if arguments.vlan is not None else None
+    stimulus = Stimulus(
+        arguments.sender, arguments.to, source=arguments.source, via=arguments.via, tag=tag
+    )
+    print(explanation(topology, stimulus))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv`; returns the exit status."""
+    arguments, rest = _parser().parse_known_args(argv)
+    command = {"run": _run, "explain": _explain}[arguments.command]
+    try:
+        return command(arguments, rest)
+    except UsageError as error:
+        return _complain(error, EXIT_USAGE)
+    except HairpinError as error:
+        return _complain(error, EXIT_UNFIT)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone; keep the interpreter from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _complain(error: HairpinError, status: int) -> int:
+    print(f"hairpin: {error}", file=sys.stderr)
+    return status

@@ -1,0 +1,87 @@
+"""Runs the conformance suite: pytest with hairpin's plugin, and its status in hairpin's terms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+
+__all__ = ["run_suite", "suite_folder"]
+
+EXIT_OK, EXIT_DIFFERS, EXIT_USAGE, EXIT_UNFIT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+_STATUS = {
+    pytest.ExitCode.OK: EXIT_OK,
+    pytest.ExitCode.TESTS_FAILED: EXIT_DIFFERS,
+    pytest.ExitCode.INTERRUPTED: EXIT_INTERRUPTED,
+    # Also what the plugin leaves pytest with on a machine that is not fit (EXIT_UNFIT).
+    pytest.ExitCode.INTERNAL_ERROR: EXIT_UNFIT,
+    pytest.ExitCode.USAGE_ERROR: EXIT_USAGE,
+    pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_USAGE,
+}
+
+
+def suite_folder() -> Path:
+    """Where the conformance suite lies: beside the package when installed, else in the checkout."""
+    package = Path(__file__).parent
+    installed = package / "conformance"
+    return installed if installed.is_dir() else package.parent / "tests" / "conformance"
+
+
+def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
+    """Run the suite (or the test files among `arguments`) and write the reports under `output`.
+
+    `arguments` go to pytest as they are. Returns hairpin's exit status. Raises UsageError when
+    nothing can be written under `output`.
+    """
+    folder = _run_folder(output)
+    suite = suite_folder()
+    given = any(Path(a.partition("::")[0]).exists() for a in arguments if not a.startswith("-"))
+    status = pytest.main(
+        [
+            *("-c", str(suite / "pytest.ini"), "--rootdir", str(suite)),
+            *("-p", "harness.plugin", "-p", "no:hypothesispytest"),
+            *("-o", f"cache_dir={output.resolve() / 'cache'}"),
+            *("-q", "--no-header", "--tb=short", "--show-capture=no", "--hairpin-matrix"),
+            f"--hairpin-backend={backend}",
+            f"--hairpin-json={folder / 'results.json'}",
+            f"--hairpin-ktap={folder / 'results.ktap'}",
+            f"--junitxml={folder / 'junit.xml'}",
+            *arguments,
+            *([] if given else [str(suite)]),
+        ]
+    )
+    _hand_over(output)
+    if (folder / "results.json").exists():
+        print(f"Reports: {folder}")
+    return _STATUS.get(pytest.ExitCode(status), EXIT_DIFFERS)
+
+
+def _run_folder(output: Path) -> Path:
+    """A new folder for this run, and the link `last` to it."""
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
+    folder = output / name
+    try:
+        folder.mkdir(parents=True)
+        link = output / f"last.{os.getpid()}"
+        link.symlink_to(name)
+        link.replace(output / "last")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write reports under {output}: {error.strerror}; choose another with --output"
+        ) from error
+    return folder
+
+
+def _hand_over(output: Path) -> None:
+    """As root in somebody else's folder (sudo): give what was written to its owner."""
+    owner = output.resolve().parent.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for path in (output, *output.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
