@@ -34,11 +34,13 @@ __all__ = [
     "add_veth",
     "add_vlan",
     "change_macvtap",
+    "delete_link",
     "set_bridge_port",
     "set_bridge_vlans",
     "set_link",
 ]
 
+_RTM_DELLINK = 17
 _RTM_NEWADDR = 20
 _RTM_NEWNEIGH = 28
 _IFF_UP = 0x1
@@ -200,6 +202,13 @@ def set_link(name: str, *, index: int, up: bool) -> Request:
         flags=NLM_F_REQUEST | NLM_F_ACK,
         set_flags=_IFF_UP * up,
         change=_IFF_UP,
+    )
+
+
+def delete_link(name: str, *, index: int) -> Request:
+    """Remove a link, and with it what sits on it."""
+    return _link(
+        f"delete link {name}", [], index=index, kind=_RTM_DELLINK, flags=NLM_F_REQUEST | NLM_F_ACK
     )
 
 

@@ -185,5 +185,5 @@ def _deliver_group(walk: Walk, guest: Guest, frame: Frame) -> None:
     )
     if walk.decide(guest.name, Rule.TAP_FILTER, member, f"group {frame.dst}"):
         walk.arrive(guest.name, frame)
-    else:
+    elif not member:
         walk.may_arrive(guest.name, frame)

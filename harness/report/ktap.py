@@ -17,6 +17,7 @@ the kernel did what the model says.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.report.matrix import Matrix, deviations, matrices, reproduce
@@ -48,8 +49,10 @@ def _section(number: int, section: Matrix) -> Iterator[str]:
     records = section.records
     yield _INDENT + _VERSION
     yield f"{_INDENT}1..{len(records)}"
+    cases = Counter(record.case for record in records)
     for i, record in enumerate(records, 1):
-        for line in (*_diagnostics(record), _result(i, record)):
+        result = _result(i, record, _name(record, alone=cases[record.case] == 1))
+        for line in (*_diagnostics(record), result):
             yield _INDENT + line
     failed = any(record.outcome in _FAILED for record in records)
     result = f"{_status(failed)} {number} {_description(section.title)}"
@@ -64,8 +67,14 @@ def _skipped_all(records: Sequence[Record]) -> str:
     return f"# SKIP {_line('; '.join(reasons))}"
 
 
-def _result(number: int, record: Record) -> str:
-    text = f"{_status(record.outcome in _FAILED)} {number} {_description(record.case)}"
+def _name(record: Record, *, alone: bool) -> str:
+    """The case; with its place where one case has several records, for parsers go by names."""
+    place = ", ".join(filter(None, (record.row, *record.column)))
+    return _description(record.case if alone else f"{record.case}: {place}")
+
+
+def _result(number: int, record: Record, name: str) -> str:
+    text = f"{_status(record.outcome in _FAILED)} {number} {name}"
     if record.outcome is CellOutcome.SKIPPED:
         return f"{text} # SKIP {_line(record.reason)}".rstrip()
     if record.outcome is CellOutcome.ERROR:

@@ -71,15 +71,26 @@ class Matrix:
         ``hairpin off`` and ``hairpin on`` becomes a row of that name, and each flow becomes a
         heading over the two.
         """
-        return _gather(
-            self.title,
-            (
-                (_row_name(column, keep), (row, *_kept(column, keep)), records)
-                for column in self.columns
-                for row in self.rows
-                if (records := self.cells.get((row, column)))
-            ),
-        )
+        places = {
+            (row, column): (_row_name(column, keep), (row, *_kept(column, keep)))
+            for row in self.rows
+            for column in self.columns
+            if (row, column) in self.cells
+        }
+        cells = _joined((places[place], records) for place, records in self.cells.items())
+        rows = dict.fromkeys(_row_name(column, keep) for column in self.columns)
+        columns = dict.fromkeys(column for _, column in places.values())
+        return Matrix(self.title, _side_by_side(columns), tuple(rows), cells)
+
+    def renamed(self, names: Mapping[str, str]) -> Matrix:
+        """With every row called what `names` says; those of one name become one row."""
+        cells = _joined(((names[row], column), r) for (row, column), r in self.cells.items())
+        rows = dict.fromkeys(names[row] for row in self.rows)
+        return Matrix(self.title, self.columns, tuple(rows), cells)
+
+
+_Place = tuple[str, Column]
+"""Row and column."""
 
 
 def _row_name(column: Column, keep: int) -> str:
@@ -90,13 +101,14 @@ def _kept(column: Column, keep: int) -> Column:
     return column[len(column) - keep :]
 
 
-def _gather(title: str, parts: Iterable[tuple[str, Column, tuple[Record, ...]]]) -> Matrix:
-    """The matrix of (row, column, records), everything in first-seen order."""
-    cells: dict[tuple[str, Column], tuple[Record, ...]] = {}
-    for row, column, records in parts:
-        cells[row, column] = cells.get((row, column), ()) + records
-    columns = _side_by_side(dict.fromkeys(column for _, column in cells))
-    return Matrix(title, columns, tuple(dict.fromkeys(row for row, _ in cells)), cells)
+def _joined(
+    parts: Iterable[tuple[_Place, tuple[Record, ...]]],
+) -> dict[_Place, tuple[Record, ...]]:
+    """Cells by their places; records that come to one place are all kept."""
+    cells: dict[_Place, tuple[Record, ...]] = {}
+    for place, records in parts:
+        cells[place] = cells.get(place, ()) + records
+    return cells
 
 
 def _side_by_side(columns: Iterable[Column]) -> tuple[Column, ...]:
@@ -116,10 +128,13 @@ def matrices(records: Iterable[Record]) -> tuple[Matrix, ...]:
     sections: dict[str, list[Record]] = {}
     for record in records:
         sections.setdefault(record.section, []).append(record)
-    return tuple(
-        _gather(title, ((r.row, r.column, (r,)) for r in members))
-        for title, members in sections.items()
-    )
+    return tuple(_matrix(title, members) for title, members in sections.items())
+
+
+def _matrix(title: str, records: Iterable[Record]) -> Matrix:
+    cells = _joined(((record.row, record.column), (record,)) for record in records)
+    columns = _side_by_side(dict.fromkeys(column for _, column in cells))
+    return Matrix(title, columns, tuple(dict.fromkeys(row for row, _ in cells)), cells)
 
 
 def worst(records: Iterable[Record]) -> Record:

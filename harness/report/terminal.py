@@ -13,10 +13,12 @@ laid out here, because a rich table has no heading that spans columns.
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import TextIO
 
@@ -40,7 +42,7 @@ __all__ = ["make_console", "print_run"]
 _PLAIN_WIDTH = 120  # where nobody says how wide: a file, a pipe, a log
 _DETAILED = 10  # failures of one cause told in full; further ones in a line each
 _LABEL = 24  # what a row's name may always take, before it is broken
-_HEADING = 18  # what a heading may always take
+_HEADING = 20  # what a heading may always take
 
 _BACKENDS = {
     "tap": "tap: descriptors as a hypervisor uses them",
@@ -59,6 +61,8 @@ _EMPTY = "·"
 # One character for one, so that columns stay columns.
 _ASCII = str.maketrans("✓✗≠→─│┼·…–“”", '+X/>-|+.~-""')
 _ON_OFF = frozenset({"off", "on"})
+_MAC = re.compile("[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_ALIKE = 4  # so many rows that differ in an address only become one
 
 
 def make_console(file: TextIO | None = None) -> Console:
@@ -78,7 +82,7 @@ def print_run(run: Run, console: Console) -> None:
 
     No line is wider than `console`, but for a command to be copied, which stays whole.
     """
-    page = _Page(console)
+    page = _Page(console, console.options.ascii_only)
     _print_legend(page, run.records)
     for matrix in matrices(run.records):
         _print_section(page, matrix)
@@ -99,6 +103,7 @@ class _Page:
     """Lines onto a console, none of them taken for markup."""
 
     console: Console
+    ascii: bool
 
     @property
     def width(self) -> int:
@@ -133,7 +138,7 @@ class _Page:
         return text
 
     def _encodable(self, text: str) -> str:
-        if not self.console.options.ascii_only:
+        if not self.ascii:
             return text
         return text.translate(_ASCII).encode("ascii", "replace").decode()
 
@@ -204,6 +209,24 @@ def _print_legend(page: _Page, records: Sequence[Record]) -> None:
 # ---------------------------------------------------------------- layout of a matrix
 
 
+def _folded(matrix: Matrix) -> Matrix:
+    """Neighbouring rows that differ in a MAC address only, and whose cells are alike, as one.
+
+    A suite tries a filter with many groups: a hundred equal rows hide the one that is not.
+    """
+    names: dict[str, str] = {}
+    for _, alike in groupby(matrix.rows, lambda row: _likeness(matrix, row)):
+        first, *more = alike
+        fold = len(more) + 1 >= _ALIKE
+        names |= {row: f"{first} and {len(more)} alike" if fold else row for row in (first, *more)}
+    return matrix.renamed(names)
+
+
+def _likeness(matrix: Matrix, row: str) -> tuple[str, ...]:
+    cells = (_cell(matrix.at(row, column), short=False)[0] for column in matrix.columns)
+    return (_MAC.sub("", row), *cells)
+
+
 @dataclass(frozen=True)
 class _Spacing:
     """What stands between two units, how high headings may be, whether cells are short."""
@@ -263,9 +286,13 @@ class _Grid:
 
 def _lay_out(matrix: Matrix, width: int) -> _Grid:
     """The layout for `width`: flows as rows, unless it is much wider than high and does not fit."""
-    upright = min(_grids(matrix, width), key=lambda grid: (not grid.fits, len(grid.chunks)))
-    if len(upright.chunks) == 1 or len(matrix.columns) <= 2 * len(matrix.rows):
-        return upright
+    upright: list[_Grid] = []
+    for grid in _grids(matrix, width):
+        if grid.fits and len(grid.chunks) == 1:
+            return grid
+        upright.append(grid)
+    if len(matrix.columns) <= 2 * len(matrix.rows):
+        return min(upright, key=lambda grid: (not grid.fits, len(grid.chunks)))
     depth = min(map(len, matrix.columns))
     turned = [
         grid
@@ -283,7 +310,7 @@ def _grids(matrix: Matrix, width: int) -> Iterator[_Grid]:
 def _grid(matrix: Matrix, width: int, spacing: _Spacing) -> _Grid:
     axes = _axes(matrix.columns)
     longest = max(1, *(len(text) for text in (*matrix.rows, *axes)))
-    label = min(longest, max(min(_LABEL, width // 2), width * 2 // 5))
+    label = min(longest, max(min(_LABEL, width // 2 - 2), width * 2 // 5))
     room = width - label - len(spacing.between)
     # Without headings above, nothing holds columns together, and names of several words need bars.
     units = _units(matrix, axes, spacing, whole=len(axes) > 1)
@@ -312,7 +339,7 @@ def _common(headings: Collection[str]) -> str:
     """
     if set(headings) == _ON_OFF:
         return "hairpin"
-    split = [heading.split() for heading in headings]
+    split = [heading.split() for heading in headings if heading]
     common: list[str] = []
     for words in zip(*(words[:-1] for words in split), strict=False):
         if len(set(words)) > 1:
@@ -377,8 +404,8 @@ def _filled(units: Sequence[_Unit], room: int, between: int) -> tuple[tuple[_Uni
 
 
 def _glued(text: str) -> str:
-    """`text` with each arrow kept to what it points to."""
-    return text.replace("→ ", "→\0")
+    """`text` with each arrow and plus kept to what it points to."""
+    return re.sub("([→+·]) ", "\\1\0", text)
 
 
 def _wrap(text: str, width: int) -> list[str]:
@@ -386,6 +413,7 @@ def _wrap(text: str, width: int) -> list[str]:
     return [line.replace("\0", " ") for line in lines] or [""]
 
 
+@lru_cache(maxsize=4096)
 def _narrowest(text: str, lines: int) -> int:
     """The smallest width for `text` in so many lines; _HEADING if it takes more than that."""
     longest = max((len(word) for word in _glued(text).split()), default=1)
@@ -471,7 +499,7 @@ def _print_section(page: _Page, matrix: Matrix) -> None:
     page.title(matrix.title)
     page.prose(_amounts(counts, omit_zero=set(CellOutcome)), style=_FAINT)
     page.line()
-    for line in _grid_lines(_lay_out(matrix, page.width)):
+    for line in _grid_lines(_lay_out(_folded(matrix), page.width)):
         page.line(*line)
 
 
@@ -525,7 +553,7 @@ def _print_failure(page: _Page, record: Record, *, brief: bool) -> None:
 
 
 def _where(record: Record) -> str:
-    topology = ", ".join(record.column)
+    topology = ", ".join(filter(None, record.column))
     flow = f" ({record.stimulus})" if record.stimulus not in ("", record.row) else ""
     return f"{record.row}{flow} in {topology}" if topology else f"{record.row}{flow}"
 
@@ -560,7 +588,7 @@ def _print_skipped(page: _Page, run: Run) -> None:
     if reasons or run.missing:
         page.title("Skipped" if reasons else "Missing here")
     for reason, records in reasons.items():
-        sections = ", ".join(dict.fromkeys(record.section for record in records))
+        sections = "; ".join(dict.fromkeys(record.section for record in records))
         page.prose(f"{len(records):>6,}  {reason}  ({sections})", hang=8)
     for feature, meaning in run.missing.items():
         page.prose(f"not in this kernel: {feature}: {meaning}", indent=2, hang=2)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from harness.errors import DifferenceError, KernelError
 from harness.frames import Frame, Kind, ident_offset, payload
@@ -29,6 +29,9 @@ from harness.testbed.sentinels import NOWHERE_MAC, SentinelPlan, plan, reachable
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
 from harness.testbed.wiring import BEACON, Wiring
 from harness.topology import Topology
+
+if TYPE_CHECKING:
+    from scapy.supersocket import SuperSocket
 
 __all__ = ["Testbed"]
 
@@ -315,6 +318,21 @@ class Testbed:
     def send(self, sender: str, *, to: str) -> Observation:
         """`observe` of the plain stimulus: ``"b" in bed.send("a", to="b")``."""
         return self.observe(Stimulus(sender, to))
+
+    def scapy(self, station: str) -> SuperSocket:
+        """The station's end as a scapy socket, for `send`, `sniff(opened_socket=…)` and `sr1`.
+
+        It reads what `observe` would: use one or the other. Raises KeyError for no station.
+        """
+        # scapy takes half a second to import: only those who ask for it wait.
+        from harness.testbed.scapysocket import LinkSocket, TapSocket
+
+        endpoint = self.endpoints[station]
+        if isinstance(endpoint, TapEndpoint):
+            return TapSocket(endpoint.tap)
+        opened = LinkSocket(self.wiring.namespace_of(station), station)
+        self._undo.callback(opened.close)
+        return opened
 
     def _judge(self, shot: _Shot, seen: Seen, lost: list[str]) -> Verdict:
         return judge(self.topology, shot.stimulus, shot.prediction, self._observation(seen, lost))

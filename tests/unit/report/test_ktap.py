@@ -144,6 +144,23 @@ def test_a_section_fails_with_any_of_its_records(outcome, result, tail):
     assert directive is None
 
 
+def test_records_of_one_case_are_told_apart_by_their_places():
+    """Parsers go by names: of two results of one name, one would be lost."""
+    several = [
+        Record("t", "s", row, column, CellOutcome.AS_PREDICTED)
+        for row in ("a → b", "b → a")
+        for column in (("vepa", "hairpin on"), ("", ""))
+    ]
+    ((*_, inner),) = parse(to_ktap(run(*several, record("u", section="s"))))
+    assert [name for name, *_ in inner] == [
+        "t: a → b, vepa, hairpin on",
+        "t: a → b",
+        "t: b → a, vepa, hairpin on",
+        "t: b → a",
+        "u",
+    ]
+
+
 def test_no_case_breaks_out_of_its_line():
     (section,) = parse(to_ktap(run(record("x\nnot ok 2 y # SKIP", section="s # TODO\n1..9"))))
     assert section[:3] == ("s %23 TODO 1..9", "ok", None)

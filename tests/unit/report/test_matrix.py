@@ -95,6 +95,22 @@ def test_turned_whole_every_heading_goes_into_the_row():
     assert turned.columns == (("a → b",),)
 
 
+def test_turned_keeps_the_order_of_flows_that_not_every_topology_has():
+    (matrix,) = matrices([record("x", ON), record("y", OTHER), record("z", ON)])
+    turned = matrix.turned(keep=0)
+    assert turned.columns == (("x",), ("y",), ("z",))
+    assert turned.rows == ("vepa → bridge, hairpin on", "bridge → bridge, hairpin off")
+
+
+def test_renamed_rows_of_one_name_become_one():
+    (matrix,) = matrices([record("x"), record("y"), record("z", OTHER), record("x", OTHER)])
+    renamed = matrix.renamed({"x": "x and 1", "y": "x and 1", "z": "z"})
+    assert renamed.rows == ("x and 1", "z")
+    assert renamed.columns == matrix.columns
+    assert [r.row for r in renamed.cells["x and 1", OFF]] == ["x", "y"]
+    assert [r.row for r in renamed.cells["z", OTHER]] == ["z"]
+
+
 def test_tally_has_every_outcome():
     counts = tally([record(), record(outcome=CellOutcome.ERROR), record()])
     assert counts == {

@@ -272,6 +272,35 @@ def test_headings_that_differ_from_the_first_word_on_stay_whole():
         assert words in text
 
 
+def test_a_case_without_a_topology_does_not_undo_the_headings():
+    """What fails before there is a topology has empty headings."""
+    lines = printed(record(), record(column=("vepa → bridge", "hairpin off")), broken())
+    assert words(heads(lines)[-1]) == ["hairpin", "on off", ""]
+    assert "  ! unicast: single guest" in lines
+
+
+def broken():
+    return record(CellOutcome.ERROR, row="single guest", column=("", ""), focus="", reason="oops")
+
+
+def test_plus_and_arrow_stay_with_what_follows():
+    columns = [
+        (f"{a} + {b} + {c}", hairpin)
+        for a, b, c in product(MODES, MODES, ("source", "vepa"))
+        for hairpin in HAIRPIN
+    ]
+    lines = printed(*(record(row=f"r{i}", column=c) for i in range(20) for c in columns), width=80)
+    first, second, third, _ = heads(lines)
+    assert (first[1].strip(), second[1].strip(), third[1].strip()) == ("vepa", "+ vepa", "+ source")
+
+
+def test_an_address_in_a_heading_stays_whole():
+    columns = (("a → 03:68:70:00:00:01",), ("b",))
+    assert any(
+        "03:68:70:00:00:01" in line for line in printed(*(record(column=c) for c in columns))
+    )
+
+
 def test_half_a_pair_is_no_common_heading():
     """Only senders in vepa mode: "vepa →" beside the headings would say nothing."""
     lines = printed(*(record(column=(pair, "hairpin on")) for pair in PAIRS[:3]))
@@ -310,6 +339,32 @@ def test_a_matrix_that_is_wide_but_high_is_split_and_not_turned():
     lines = printed(*matrix_of_pairs(record), *matrix_of_pairs(record), width=60)
     assert len([line for line in lines if line.startswith("a → c ")]) > 1
     assert not [line for line in lines if line.startswith("vepa → vepa")]
+
+
+def groups(*cells):
+    """Rows that differ in their group's address only, with these cells."""
+    return [cell(row=f"a → 03:68:70:00:00:{i:02x}") for i, cell in enumerate(cells)]
+
+
+def test_rows_that_differ_in_an_address_only_become_one():
+    lines = printed(*groups(*6 * [record]), record(row="a → b"))
+    assert row(lines, "a → 03:68:70:00:00:00 and 5 alike") == [["✓0"]]
+    assert row(lines, "a → b") == [["✓0"]]
+    assert not [line for line in lines if "03:68:70:00:00:01" in line]
+    assert "7 as predicted" in lines
+
+
+def test_a_row_that_is_not_alike_stands_alone():
+    lines = printed(*groups(*4 * [record], differing, *3 * [record]))
+    assert row(lines, "a → 03:68:70:00:00:00 and 3 alike") == [["✓0"]]
+    assert row(lines, "a → 03:68:70:00:00:04") == [["✗0≠1"]]
+    for i in (5, 6, 7):
+        assert row(lines, f"a → 03:68:70:00:00:0{i}") == [["✓0"]]
+
+
+def test_rows_alike_in_cells_but_not_in_name_stay():
+    lines = printed(*(record(row=f"a → {name}") for name in "bcdef"))
+    assert [row(lines, f"a → {name}") for name in "bcdef"] == 5 * [[["✓0"]]]
 
 
 def test_a_long_row_name_is_broken_and_its_cells_stand_on_the_first_line():
@@ -424,7 +479,7 @@ def test_skipped_cases_are_counted_by_reason():
     )
     assert block(lines, "Skipped") == [
         "Skipped",
-        "     2  no dummy  (dummy, passthru)",
+        "     2  no dummy  (dummy; passthru)",
         "     1  no vlan  (vlan)",
         "  not in this kernel: bc_cutoff: broadcasts are always queued",
     ]

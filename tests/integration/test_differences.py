@@ -1,0 +1,123 @@
+"""A difference between kernel and model is seen, in its cell, with its cause.
+
+Each rule of the model is turned round in a real run: the kernel then differs from the model,
+and turning exactly that rule back is what explains it.
+"""
+
+import json
+
+import pytest
+
+from harness import Rule, Stimulus
+from harness.kernel.features import probe
+from harness.kernel.privileges import ensure_namespaces
+
+INVERTING = """
+import harness.model
+import harness.testbed.bed as bed
+import harness.testbed.causes as causes
+from harness.model import Rule, predict
+
+RULE = frozenset({{Rule.{rule}}})
+
+def wrong(topology, stimulus, *, inverted=frozenset()):
+    return predict(topology, stimulus, inverted=inverted ^ RULE)
+
+bed.predict = wrong
+causes.predict = wrong
+"""
+
+NEEDS = {
+    Rule.VLAN_RECEIVE: "vlan",
+    Rule.VLAN_INGRESS: "vlan filtering",
+    Rule.VLAN_EGRESS: "vlan filtering",
+}
+
+# Where to look for each: the subject whose cells the rule decides.
+SUBJECT = {
+    Rule.TX_UP: "test_link_down",
+    Rule.BRIDGE_DIRECT: "test_guest_to_guest",
+    Rule.BRIDGE_FLOOD: "test_broadcast",
+    Rule.SOURCE_LIST: "test_source",
+    Rule.SOURCE_CONSUME: "test_source",
+    Rule.OWN_RETURN: "test_broadcast",
+    Rule.PORT_FILTER: "test_passthru",
+    Rule.QUEUE_ROOM: "test_filters_and_queue",
+    Rule.FROM_OUTSIDE: "test_broadcast",
+    Rule.FROM_VEPA: "test_broadcast",
+    Rule.FROM_BRIDGE: "test_three",
+    Rule.NOT_TO_SENDER: "test_broadcast",
+    Rule.TAP_FILTER: "test_broadcast",
+    Rule.GROUP_PASS: "test_broadcast",
+    Rule.PASSTHRU_ALL: "test_passthru",
+    Rule.LOOKUP: "test_outside",
+    Rule.SOURCE_NO_UNICAST: "test_source",
+    Rule.RX_UP: "test_link_down",
+    Rule.HOST_ADDRESS: "test_unknown",
+    Rule.HOST_TAGGED: "test_tagged",
+    Rule.VLAN_RECEIVE: "test_vlan",
+    Rule.WIRED: "test_outside",
+    Rule.RESERVED_GROUP: "test_reserved",
+    Rule.LEARN: "test_switch",
+    Rule.FDB_HIT: "test_outside",
+    Rule.FLOOD_UNKNOWN: "test_unknown",
+    Rule.FLOOD_GROUP: "test_broadcast",
+    Rule.HAIRPIN: "test_guest_to_guest",
+    Rule.VLAN_INGRESS: "test_filtering",
+    Rule.VLAN_EGRESS: "test_filtering",
+    Rule.ROUTER_ADDRESS: "test_routed",
+    Rule.ROUTER_FORWARD: "test_routed",
+}
+
+
+@pytest.fixture(scope="module")
+def features():
+    ensure_namespaces()
+    return probe()
+
+
+def test_every_rule_has_a_subject():
+    """A rule added to the model is added here."""
+    assert set(SUBJECT) == set(Rule)
+
+
+@pytest.mark.parametrize("rule", Rule, ids=lambda rule: rule.name)
+def test_inverted_rule(hairpin, features, tmp_path, rule):
+    """The run fails, in cells of that subject, and names the rule as a likely cause."""
+    lacking = NEEDS.get(rule)
+    if lacking in features.missing:
+        pytest.skip(f"this kernel has no {lacking}")
+    result = hairpin("run", "-k", SUBJECT[rule], plugin=INVERTING.format(rule=rule.name))
+    assert result.returncode == 1, result.stdout + result.stderr
+    records = json.loads((tmp_path / ".hairpin/last/results.json").read_text())["records"]
+    differing = [r for r in records if r["outcome"] == "differs"]
+    assert differing
+    assert any(rule.says in cause for r in differing for cause in r["causes"])
+
+
+FLIPPING = """
+from harness.testbed import Testbed
+
+original = Testbed.verdict
+
+def verdict(self, stimulus):
+    self.wiring.set_hairpin("lower", on=not self.topology.port("lower").hairpin)
+    return original(self, stimulus)
+
+Testbed.verdict = verdict
+"""
+
+
+def test_hairpin_flipped_behind_the_back(hairpin, tmp_path):
+    """Just the cells that hang on the reflection differ, and the cause is the switch port."""
+    result = hairpin("run", "-k", "test_guest_to_guest", plugin=FLIPPING)
+    assert result.returncode == 1
+    records = json.loads((tmp_path / ".hairpin/last/results.json").read_text())["records"]
+    assert {r["stimulus"] for r in records} == {str(Stimulus("a", "b"))}
+    right = {tuple(r["column"]) for r in records if r["outcome"] != "differs"}
+    assert right == {("bridge → bridge", "hairpin off"), ("bridge → bridge", "hairpin on")}
+    for record in records:
+        if record["outcome"] == "differs":
+            live = "on" if record["column"][1] == "hairpin off" else "off"
+            assert any(f"switch port lower has hairpin {live}" in c for c in record["causes"])
+    assert "switch port lower has hairpin" in result.stdout
