@@ -7,7 +7,7 @@ make a link and at once refer to it.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
@@ -62,6 +62,9 @@ _MACADDR_SET = 3  # MACVLAN_MACADDR_SET
 _BRIDGE_VLAN_PVID = 2
 _BRIDGE_VLAN_UNTAGGED = 4
 
+# Testbeds are much alike: a request once made, and encoded, serves again.
+_remembered = lru_cache(maxsize=4096)
+
 _CREATE = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
 Attributes = list[Any]
 
@@ -93,6 +96,7 @@ def _info(kind: str, data: Attributes | None = None) -> tuple[str, dict[str, Att
     return "IFLA_LINKINFO", {"attrs": attributes}
 
 
+@_remembered
 def add_bridge(name: str, *, index: int, vlan_filtering: bool = False) -> Request:
     """A bridge that is up, without STP and without multicast snooping."""
     data: Attributes = [("IFLA_BR_MCAST_SNOOPING", 0)]
@@ -106,6 +110,7 @@ def add_bridge(name: str, *, index: int, vlan_filtering: bool = False) -> Reques
     )
 
 
+@_remembered
 def add_veth(
     name: str,
     *,
@@ -135,6 +140,7 @@ def add_veth(
     return _link(f"add veth {name}", attributes, index=index, set_flags=_IFF_UP)
 
 
+@_remembered
 def add_dummy(name: str, *, index: int, mac: str = "", mtu: int = 1500) -> Request:
     """A dummy device, up."""
     attributes: Attributes = [("IFLA_IFNAME", name), ("IFLA_MTU", mtu), _info("dummy")]
@@ -143,6 +149,7 @@ def add_dummy(name: str, *, index: int, mac: str = "", mtu: int = 1500) -> Reque
     return _link(f"add dummy {name}", attributes, index=index, set_flags=_IFF_UP)
 
 
+@_remembered
 def add_vlan(name: str, *, index: int, parent: int, vlan: int, mac: str = "") -> Request:
     """An 802.1Q device on the link with index `parent`, up."""
     attributes: Attributes = [
@@ -155,6 +162,7 @@ def add_vlan(name: str, *, index: int, parent: int, vlan: int, mac: str = "") ->
     return _link(f"add vlan {name}", attributes, index=index, set_flags=_IFF_UP)
 
 
+@_remembered
 def add_macvtap(guest: Guest, *, index: int, lower: int) -> Request:
     """The macvtap of `guest` on the link with index `lower`, up if the guest is."""
     data: Attributes = [("IFLA_MACVTAP_MODE", _MODES[guest.mode])]
@@ -182,6 +190,7 @@ def add_macvtap(guest: Guest, *, index: int, lower: int) -> Request:
     return _link(f"add macvtap {guest.name}", attributes, index=index, set_flags=state)
 
 
+@_remembered
 def change_macvtap(name: str, *, index: int, mode: Mode) -> Request:
     """Change the mode of a live macvtap (macvlan_changelink)."""
     return _link(
@@ -192,6 +201,7 @@ def change_macvtap(name: str, *, index: int, mode: Mode) -> Request:
     )
 
 
+@_remembered
 def set_link(name: str, *, index: int, up: bool) -> Request:
     """Bring a link up or down."""
     return _link(
@@ -205,6 +215,7 @@ def set_link(name: str, *, index: int, up: bool) -> Request:
     )
 
 
+@_remembered
 def delete_link(name: str, *, index: int) -> Request:
     """Remove a link, and with it what sits on it."""
     return _link(
@@ -212,6 +223,7 @@ def delete_link(name: str, *, index: int) -> Request:
     )
 
 
+@_remembered
 def set_bridge_port(port: Port, *, index: int) -> Request:
     """Hairpin, learning and flooding of a bridge port, as declared and resolved."""
     settings: Attributes = [
@@ -231,7 +243,10 @@ def set_bridge_port(port: Port, *, index: int) -> Request:
     )
 
 
-def set_bridge_vlans(name: str, *, index: int, pvid: int | None, tagged: Iterable[int]) -> Request:
+@_remembered
+def set_bridge_vlans(
+    name: str, *, index: int, pvid: int | None, tagged: tuple[int, ...]
+) -> Request:
     """VLAN membership of a bridge port: `pvid` untagged, the others tagged."""
     members: Attributes = []
     if pvid is not None:
@@ -248,6 +263,7 @@ def set_bridge_vlans(name: str, *, index: int, pvid: int | None, tagged: Iterabl
     )
 
 
+@_remembered
 def add_address(ip: str, prefix: int, *, index: int) -> Request:
     """An IPv4 address with its connected route."""
     message = ifaddrmsg()
@@ -258,6 +274,7 @@ def add_address(ip: str, prefix: int, *, index: int) -> Request:
     return Request(f"add address {ip}", message, _RTM_NEWADDR, _CREATE)
 
 
+@_remembered
 def add_neighbour(ip: str, mac: str, *, index: int) -> Request:
     """A permanent neighbour entry."""
     message = ndmsg()

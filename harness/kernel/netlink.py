@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pyroute2.netlink import nlmsg
@@ -40,6 +41,8 @@ _NETLINK_EXT_ACK = 11
 
 _HEADER = struct.Struct("=IHHII")
 _ERROR = struct.Struct("=i")
+_SEQUENCE = struct.Struct("=I")
+_SEQUENCE_AT = 8  # in struct nlmsghdr
 
 
 class LinkMessage(ifinfmsg):  # type: ignore[misc]
@@ -74,15 +77,18 @@ class Request:
     kind: int
     flags: int = NLM_F_REQUEST | NLM_F_ACK
 
-    def encoded(self, sequence: int) -> bytes:
-        """The bytes to send."""
+    @cached_property
+    def _encoded(self) -> bytes:
         header = self.message["header"]
         header["type"] = self.kind
         header["flags"] = self.flags
-        header["sequence_number"] = sequence
-        self.message.reset()
         self.message.encode()
         return bytes(self.message.data)
+
+    def encoded(self, sequence: int) -> bytes:
+        """The bytes to send."""
+        data = self._encoded
+        return data[:_SEQUENCE_AT] + _SEQUENCE.pack(sequence) + data[_SEQUENCE_AT + 4 :]
 
 
 class Rtnl:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -24,23 +25,18 @@ __all__ = ["NetNS", "on_thread"]
 T = TypeVar("T")
 
 
-def on_thread(work: Callable[[], T]) -> T:
-    """`work()` on a thread of its own; what it raises is raised here."""
-    results: list[T] = []
-    errors: list[BaseException] = []
+def on_thread(work: Callable[[], T]) -> Future[T]:
+    """`work()` on a thread of its own; its outcome is in the future."""
+    future: Future[T] = Future()
 
     def body() -> None:
         try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001  (raised again by the caller)
-            errors.append(error)
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001  (raised again by whoever asks)
+            future.set_exception(error)
 
-    thread = threading.Thread(target=body, name="hairpin-netns")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    threading.Thread(target=body, name="hairpin").start()
+    return future
 
 
 class NetNS:
@@ -69,18 +65,22 @@ class NetNS:
                 return namespace
 
         try:
-            return on_thread(make)
+            return on_thread(make).result()
         except OSError as error:
             raise KernelError("create a network namespace", error.errno or 0) from error
 
-    def run(self, work: Callable[[], T]) -> T:
-        """`work()` on a thread that is inside: to open descriptors, not to stay."""
+    def start(self, work: Callable[[], T]) -> Future[T]:
+        """`work()` on a thread that is inside, while the caller goes on."""
 
         def inside() -> T:
             setns(self.fd, CLONE_NEWNET)
             return work()
 
         return on_thread(inside)
+
+    def run(self, work: Callable[[], T]) -> T:
+        """`work()` on a thread that is inside: to open descriptors, not to stay."""
+        return self.start(work).result()
 
     def sysctl(self, name: str, value: str) -> None:
         """Write a setting of this namespace, named as sysctl(8) does. Raises OSError."""

@@ -140,17 +140,16 @@ def _program(*, unwanted: Kind, outgoing: bool, only_index: int | None) -> bytes
 
 
 class Ring:
-    """A packet socket in `ns` with a receive ring, deaf until attached.
+    """A packet socket in the calling thread's namespace, with a receive ring.
 
-    Use it in a `with` statement.
+    It is deaf until attached. Use it in a `with` statement.
 
     Making one waits for an RCU grace period (packet_set_ring), so a caller who needs several
-    makes them on threads of their own, for all to wait for the same one.
+    makes them on threads of their own (NetNS.start), for all to wait for the same one.
     """
 
     def __init__(
         self,
-        ns: NetNS,
         *,
         unwanted: Kind,
         outgoing: bool = False,
@@ -158,7 +157,7 @@ class Ring:
     ) -> None:
         with ExitStack() as undo:
             try:
-                self.socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+                self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
                 undo.callback(self.socket.close)
                 fd = self.socket.fileno()
                 attach_filter(

@@ -7,15 +7,16 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.errors import DifferenceError, KernelError
 from harness.frames import Frame, Kind, ident_offset, payload
 from harness.kernel.features import Backend
+from harness.kernel.netns import on_thread
 from harness.kernel.packets import Ring, plain_socket
 from harness.kernel.taps import Tap
 from harness.model import Prediction, predict
@@ -120,13 +121,12 @@ class Testbed:
         ends = list(ring_ends(self.topology, self.wiring, self.backend))
         endpoints: dict[str, Endpoint] = {}
         self._undo.callback(_close_all, endpoints)
-        with ThreadPoolExecutor(len(ends)) as pool:
-            waiting = [(end, pool.submit(_ring, end)) for end in ends]
-            try:
-                self.wiring.build()
-            finally:
-                for end, ring in waiting:
-                    endpoints[end.name] = RingEndpoint(end, ring.result())
+        waiting = [(end, end.ns.start(partial(_ring, end))) for end in ends]
+        try:
+            self.wiring.build()
+        finally:
+            for end, ring in waiting:
+                endpoints[end.name] = RingEndpoint(end, ring.result())
         for end, ring in waiting:
             ring.result().attach(end.link, protocol=end.protocol)
         if self.backend is Backend.TAP:
@@ -373,7 +373,7 @@ class Testbed:
 
 
 def _ring(end: RingEnd) -> Ring:
-    return Ring(end.ns, unwanted=end.unwanted, outgoing=end.outgoing, only_index=end.only_index)
+    return Ring(unwanted=end.unwanted, outgoing=end.outgoing, only_index=end.only_index)
 
 
 def _close_all(endpoints: dict[str, Endpoint]) -> None:
@@ -381,6 +381,5 @@ def _close_all(endpoints: dict[str, Endpoint]) -> None:
 
     Each waits for an RCU grace period (tap_put_queue, packet_release).
     """
-    with ThreadPoolExecutor(len(endpoints) or 1) as pool:
-        for endpoint in endpoints.values():
-            pool.submit(endpoint.close)
+    for closing in [on_thread(endpoint.close) for endpoint in endpoints.values()]:
+        closing.result()

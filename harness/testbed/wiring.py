@@ -131,7 +131,7 @@ class Wiring:
         return [
             *requests,
             links.set_bridge_vlans(
-                BEACON, index=_BEACON_PORT_INDEX, pvid=None, tagged=sorted(everything)
+                BEACON, index=_BEACON_PORT_INDEX, pvid=None, tagged=tuple(sorted(everything))
             ),
         ]
 
