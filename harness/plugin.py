@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,7 +20,9 @@ import pytest
 
 from harness.errors import UnfitError
 from harness.kernel.features import Backend, Features, probe, require
+from harness.kernel.netns import on_thread
 from harness.kernel.privileges import ensure_namespaces
+from harness.kernel.stock import Stock
 from harness.parts import LowerKind
 from harness.report import CellOutcome, Record, Run, make_console, print_run, to_ktap, write_json
 from harness.stimulus import Stimulus
@@ -32,7 +33,9 @@ from harness.topology import Topology
 __all__ = ["EXIT_UNFIT", "column_of", "missing_for"]
 
 EXIT_UNFIT = 3
-_KEPT_BEDS = 3
+# A namespace that is being removed holds up the making of new ones (cleanup_net), and many are
+# removed at the cost of one: so testbeds are kept, and closed in batches.
+_KEPT_BEDS = 24
 
 _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey["_Pool"]()
@@ -75,29 +78,36 @@ def _section(item: pytest.Item) -> str:
 
 
 class _Pool:
-    """The last few testbeds. Closing one waits for the kernel, so it happens on a thread."""
+    """Live testbeds by topology. Closing them waits for the kernel, so it happens on threads."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._beds: OrderedDict[Topology, Testbed] = OrderedDict()
-        self._closer = ThreadPoolExecutor(1)
+        self._beds: dict[Topology, Testbed] = {}
+        self._closing: list[Future[None]] = []
+        # On the packet backend the host's namespace has the guests' rings as well.
+        self._stock = Stock(rings=1 if backend is Backend.TAP else 2)
 
     def get(self, topology: Topology) -> Testbed:
-        bed = self._beds.pop(topology, None) or Testbed(topology, backend=self._backend)
-        self._beds[topology] = bed
-        while len(self._beds) > _KEPT_BEDS:
-            self.drop(next(iter(self._beds)))
-        return bed
+        if topology not in self._beds:
+            if len(self._beds) >= _KEPT_BEDS:
+                self._close_all()
+            self._beds[topology] = Testbed(topology, backend=self._backend, stock=self._stock)
+        return self._beds[topology]
 
     def drop(self, topology: Topology) -> None:
         bed = self._beds.pop(topology, None)
         if bed is not None:
-            self._closer.submit(bed.close)
+            self._closing.append(on_thread(bed.close))
 
-    def close(self) -> None:
+    def _close_all(self) -> None:
         for topology in list(self._beds):
             self.drop(topology)
-        self._closer.shutdown(wait=True)
+
+    def close(self) -> None:
+        self._close_all()
+        for closing in self._closing:
+            closing.result()
+        self._stock.close()
 
 
 def _fit(config: pytest.Config) -> Features:

@@ -99,10 +99,9 @@ def plain_socket(ns: NetNS, name: str) -> socket.socket:
 
 
 def _program(*, unwanted: Kind, outgoing: bool, only_index: int | None) -> bytes:
-    """BPF: hairpin's frames, but for those of kind `unwanted`.
+    """BPF: hairpin's frames, as Ring.attach says.
 
-    `outgoing` lets the link's own transmissions in; `only_index` refuses frames that a macvlan
-    has meanwhile taken to another link (orig_dev delivery, __netif_receive_skb_core).
+    `only_index` is about orig_dev delivery in __netif_receive_skb_core.
     """
     head: list[tuple[int, str, str, int]] = []
     if not outgoing:
@@ -148,21 +147,12 @@ class Ring:
     makes them on threads of their own (NetNS.start), for all to wait for the same one.
     """
 
-    def __init__(
-        self,
-        *,
-        unwanted: Kind,
-        outgoing: bool = False,
-        only_index: int | None = None,
-    ) -> None:
+    def __init__(self) -> None:
         with ExitStack() as undo:
             try:
                 self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
                 undo.callback(self.socket.close)
                 fd = self.socket.fileno()
-                attach_filter(
-                    fd, _program(unwanted=unwanted, outgoing=outgoing, only_index=only_index)
-                )
                 self.socket.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
                 geometry = struct.pack("=IIII", _BLOCK, _SLOTS * _SLOT // _BLOCK, _SLOT, _SLOTS)
                 setsockopt_blocking(fd, _SOL_PACKET, _PACKET_RX_RING, geometry)
@@ -174,12 +164,24 @@ class Ring:
         self._poll = select.poll()
         self._poll.register(self.socket, select.POLLIN)
 
-    def attach(self, link: str, *, protocol: int = ETH_P_ALL) -> None:
+    def attach(
+        self,
+        link: str,
+        *,
+        unwanted: Kind,
+        protocol: int = ETH_P_ALL,
+        outgoing: bool = False,
+        only_index: int | None = None,
+    ) -> None:
         """Listen on `link` from now on. Raises KernelError.
 
-        A `protocol` other than ETH_P_ALL sees only what rx handlers (macvlan) have let pass.
+        Frames of kind `unwanted` are kept out. `outgoing` takes the link's own transmissions
+        in. A `protocol` other than ETH_P_ALL sees only what rx handlers (macvlan) have let
+        pass; `only_index` then refuses what a macvlan has meanwhile taken to another link.
         """
+        program = _program(unwanted=unwanted, outgoing=outgoing, only_index=only_index)
         try:
+            attach_filter(self.socket.fileno(), program)
             self.socket.bind((link, protocol))
         except OSError as error:
             raise KernelError(f"listen on {link}", error.errno or 0) from error

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -17,7 +16,8 @@ from harness.errors import DifferenceError, KernelError
 from harness.frames import Frame, Kind, ident_offset, payload
 from harness.kernel.features import Backend
 from harness.kernel.netns import on_thread
-from harness.kernel.packets import Ring, plain_socket
+from harness.kernel.packets import plain_socket
+from harness.kernel.stock import Stock
 from harness.kernel.taps import Tap
 from harness.model import Prediction, predict
 from harness.model.bridge import behind
@@ -25,7 +25,7 @@ from harness.parts import BROADCAST_MAC, Mode, is_multicast
 from harness.stimulus import Stimulus, frame_of
 from harness.testbed.causes import causes
 from harness.testbed.endpoints import LOST_AFTER, Endpoint, RingEndpoint, Seen, TapEndpoint
-from harness.testbed.ends import RingEnd, ring_ends
+from harness.testbed.ends import ring_ends
 from harness.testbed.sentinels import NOWHERE_MAC, SentinelPlan, plan, reachable
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
 from harness.testbed.wiring import BEACON, Wiring
@@ -74,6 +74,7 @@ class Testbed:
     softirq then share one backlog, which the barrier rests on. A thread that is not pinned is
     pinned for as long as the testbed lives.
 
+    Whoever brings up many testbeds hands each the same `stock`: namespaces made ahead.
     `on_verdict`, when set, is called with every verdict and the seconds it took.
 
     Raises KernelError when the kernel refuses a part of the topology.
@@ -81,7 +82,9 @@ class Testbed:
 
     __test__ = False  # not a test class, whatever pytest makes of the name
 
-    def __init__(self, topology: Topology, *, backend: Backend = Backend.TAP) -> None:
+    def __init__(
+        self, topology: Topology, *, backend: Backend = Backend.TAP, stock: Stock | None = None
+    ) -> None:
         self.topology = topology
         self.on_verdict: Callable[[Verdict, float], object] | None = None
         self.backend = backend
@@ -91,7 +94,7 @@ class Testbed:
         self._undo = ExitStack()
         try:
             self._pin()
-            self.wiring = self._undo.enter_context(Wiring(topology))
+            self.wiring = self._undo.enter_context(Wiring(topology, stock))
             self.endpoints = self._build()
             self._others = [e for n, e in self.endpoints.items() if n not in self._guest_names()]
             self._guests = [self.endpoints[n] for n in self._guest_names()]
@@ -121,14 +124,20 @@ class Testbed:
         ends = list(ring_ends(self.topology, self.wiring, self.backend))
         endpoints: dict[str, Endpoint] = {}
         self._undo.callback(_close_all, endpoints)
-        waiting = [(end, end.ns.start(partial(_ring, end))) for end in ends]
+        waiting = [(end, end.place.ring()) for end in ends]
         try:
             self.wiring.build()
         finally:
             for end, ring in waiting:
                 endpoints[end.name] = RingEndpoint(end, ring.result())
         for end, ring in waiting:
-            ring.result().attach(end.link, protocol=end.protocol)
+            ring.result().attach(
+                end.link,
+                unwanted=end.unwanted,
+                protocol=end.protocol,
+                outgoing=end.outgoing,
+                only_index=end.only_index,
+            )
         if self.backend is Backend.TAP:
             for guest in self.topology.guests:
                 tap = Tap.open(self.wiring.host, guest.name, mac=guest.mac)
@@ -370,10 +379,6 @@ class Testbed:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _ring(end: RingEnd) -> Ring:
-    return Ring(unwanted=end.unwanted, outgoing=end.outgoing, only_index=end.only_index)
 
 
 def _close_all(endpoints: dict[str, Endpoint]) -> None:

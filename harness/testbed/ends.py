@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from harness.frames import ETHERTYPE_EXPERIMENTAL, ETHERTYPE_IPV4, Kind
 from harness.kernel.features import Backend
-from harness.kernel.netns import NetNS
 from harness.kernel.packets import ETH_P_ALL, PACKET_OTHERHOST, PACKET_OUTGOING
+from harness.kernel.stock import Furnished
 from harness.parts import LowerKind
 from harness.testbed.sentinels import reachable
 from harness.testbed.wiring import Wiring
@@ -25,7 +25,7 @@ class RingEnd:
     """
 
     name: str
-    ns: NetNS
+    place: Furnished
     link: str
     sentinel: Kind
     protocol: int = ETH_P_ALL
@@ -46,7 +46,7 @@ def ring_ends(topology: Topology, wiring: Wiring, backend: Backend) -> Iterator[
         for guest in topology.guests:
             yield RingEnd(
                 guest.name,
-                wiring.host,
+                wiring.host_place,
                 guest.name,
                 Kind.SENTINEL_TAP,
                 expects_sentinel=reachable(topology, guest),
@@ -58,14 +58,14 @@ def ring_ends(topology: Topology, wiring: Wiring, backend: Backend) -> Iterator[
             out = dict.fromkeys(range(PACKET_OUTGOING), f"{lower.name}.out")
             yield RingEnd(
                 f"{lower.name}.wire",
-                wiring.switch,
+                wiring.switch_place,
                 lower.name,
                 Kind.SENTINEL_NET,
                 outgoing=True,
                 observers={**out, PACKET_OUTGOING: f"{lower.name}.in"},
             )
-    for name, ns in wiring.outside.items():
-        yield RingEnd(name, ns, name, Kind.SENTINEL_NET)
+    for name, place in wiring.outside_places.items():
+        yield RingEnd(name, place, name, Kind.SENTINEL_NET)
 
 
 def _host_ends(topology: Topology, wiring: Wiring, lower: str) -> Iterator[RingEnd]:
@@ -78,7 +78,7 @@ def _host_ends(topology: Topology, wiring: Wiring, lower: str) -> Iterator[RingE
         mine = dict.fromkeys(range(PACKET_OTHERHOST), lower)
         yield RingEnd(
             name,
-            wiring.host,
+            wiring.host_place,
             lower,
             Kind.SENTINEL_NET,
             protocol=protocol,

@@ -22,6 +22,7 @@ from harness.kernel import links
 from harness.kernel.netlink import Request
 from harness.kernel.netns import NetNS
 from harness.kernel.packets import Membership
+from harness.kernel.stock import Furnished, Stock
 from harness.parts import LowerKind, Mode, Port
 from harness.topology import Topology
 
@@ -42,8 +43,9 @@ class Wiring:
     every plugged station to the index of its switch port.
     """
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, stock: Stock | None = None) -> None:
         self.topology = topology
+        self._stock = stock
         stations = list(topology.macs)
         inside = [g.name for g in topology.guests] + [x.name for x in topology.lowers]
         self.index = {
@@ -53,17 +55,22 @@ class Wiring:
         self.port_index = {name: _FIRST_INDEX + i for i, name in enumerate(topology.plugged())}
         self._undo = ExitStack()
         try:
-            self.host = self._namespace()
-            self.switch = self._namespace()
-            self.outside = {
-                name: self._namespace() for name in topology.plugged() if name not in inside
+            self.host_place = self._place()
+            self.switch_place = self._place()
+            self.outside_places = {
+                name: self._place() for name in topology.plugged() if name not in inside
             }
         except BaseException:
             self.close()
             raise
+        self.host = self.host_place.ns
+        self.switch = self.switch_place.ns
+        self.outside = {name: place.ns for name, place in self.outside_places.items()}
 
-    def _namespace(self) -> NetNS:
-        return self._undo.enter_context(NetNS.create())
+    def _place(self) -> Furnished:
+        place = self._stock.take() if self._stock else Furnished(0)
+        self._undo.callback(place.close)
+        return place
 
     def namespace_of(self, station: str) -> NetNS:
         """The namespace that the station's link is in."""

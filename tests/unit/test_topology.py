@@ -65,7 +65,13 @@ BAD = [
     bad("no lower", "lower", "one lower device at least", "there is none", lowers=[]),
     bad("mtu", "lower[1].mtu", "68 to 65535", "67 is out of range", lowers=[Lower(mtu=67)]),
     bad("mtu", "lower[1].mtu", "68 to 65535", "65536 is out", lowers=[Lower(mtu=65536)]),
-    bad("vlan of a veth", "lower[1].vlan", "kind = 'vlan'", "a veth has no vlan", lowers=[Lower(vlan=5)]),
+    bad(
+        "vlan of a veth",
+        "lower[1].vlan",
+        "kind = 'vlan'",
+        "a veth has no vlan",
+        lowers=[Lower(vlan=5)],
+    ),
     bad(
         "parent of a dummy",
         "lower[1].parent",
@@ -94,8 +100,20 @@ BAD = [
         "'vlan5' cannot carry a vlan",
         lowers=[Lower(), VLAN5, Lower(name="vlan6", kind=LowerKind.VLAN, parent="vlan5", vlan=6)],
     ),
-    bad("no id", "lower[2].vlan", VIDS, "None is no VLAN id", lowers=[Lower(), Lower(name="v", **VLAN)]),
-    bad("id 0", "lower[2].vlan", VIDS, "0 is no VLAN id", lowers=[Lower(), Lower(name="v", vlan=0, **VLAN)]),
+    bad(
+        "no id",
+        "lower[2].vlan",
+        VIDS,
+        "None is no VLAN id",
+        lowers=[Lower(), Lower(name="v", **VLAN)],
+    ),
+    bad(
+        "id 0",
+        "lower[2].vlan",
+        VIDS,
+        "0 is no VLAN id",
+        lowers=[Lower(), Lower(name="v", vlan=0, **VLAN)],
+    ),
     bad(
         "id 4095",
         "lower[2].vlan",
@@ -111,7 +129,13 @@ BAD = [
         lowers=[Lower(), VLAN5, Lower(name="again", vlan=5, **VLAN)],
     ),
     # guests
-    bad("no such lower", "guest[1].lower", "lower", "no lower device 'eth0'", Guest("a", lower="eth0")),
+    bad(
+        "no such lower",
+        "guest[1].lower",
+        "lower",
+        "no lower device 'eth0'",
+        Guest("a", lower="eth0"),
+    ),
     bad(
         "passthru second",
         "guest[2].mode",
@@ -135,8 +159,20 @@ BAD = [
         "passthru ignores the address asked for",
         Guest("a", Mode.PASSTHRU, mac=MAC),
     ),
-    bad("sources", "guest[1].sources", "mode = 'source'", "not in vepa mode", Guest("a", sources=(MAC,))),
-    bad("nodst", "guest[1].nodst", "mode = 'source'", "not in bridge mode", Guest("a", Mode.BRIDGE, nodst=True)),
+    bad(
+        "sources",
+        "guest[1].sources",
+        "mode = 'source'",
+        "not in vepa mode",
+        Guest("a", sources=(MAC,)),
+    ),
+    bad(
+        "nodst",
+        "guest[1].nodst",
+        "mode = 'source'",
+        "not in bridge mode",
+        Guest("a", Mode.BRIDGE, nodst=True),
+    ),
     bad(
         "nopromisc",
         "guest[1].nopromisc",
@@ -144,7 +180,13 @@ BAD = [
         "not in private mode",
         Guest("a", Mode.PRIVATE, nopromisc=True),
     ),
-    bad("queue below 0", "guest[1].bcqueuelen", "0 to 4294967295", "-1 is out", Guest("a", bcqueuelen=-1)),
+    bad(
+        "queue below 0",
+        "guest[1].bcqueuelen",
+        "0 to 4294967295",
+        "-1 is out",
+        Guest("a", bcqueuelen=-1),
+    ),
     bad(
         "queue above 32 bits",
         "guest[1].bcqueuelen",
@@ -152,7 +194,13 @@ BAD = [
         "4294967296 is out of range",
         Guest("a", bcqueuelen=1 << 32),
     ),
-    bad("cutoff below -1", "guest[1].bc_cutoff", "-1 to 2147483647", "-2 is out", Guest("a", bc_cutoff=-2)),
+    bad(
+        "cutoff below -1",
+        "guest[1].bc_cutoff",
+        "-1 to 2147483647",
+        "-2 is out",
+        Guest("a", bc_cutoff=-2),
+    ),
     bad(
         "cutoff above 31 bits",
         "guest[1].bc_cutoff",
@@ -163,7 +211,9 @@ BAD = [
     # addresses
     bad("no MAC", "guest[1].mac", HEX, "'02:00' is not a MAC address", Guest("a", mac="02:00")),
     bad("no MAC", "lower[1].mac", HEX, "'x' is not a MAC address", lowers=[Lower(mac="x")]),
-    bad("no MAC", "external[1].mac", HEX, "'x' is not a MAC address", externals=[External(mac="x")]),
+    bad(
+        "no MAC", "external[1].mac", HEX, "'x' is not a MAC address", externals=[External(mac="x")]
+    ),
     bad("no MAC", "router.mac", HEX, "'x' is not a MAC address", router=Router(mac="x")),
     bad("group MAC", "guest[1].mac", "a unicast MAC", f"{GROUP} cannot be", Guest("a", mac=GROUP)),
     bad(
@@ -270,8 +320,10 @@ BAD = [
     bad("pvid 0", "switch.port[1].pvid", VIDS, "is out of range", switch=port(pvid=0)),
     bad("pvid 4095", "switch.port[1].pvid", VIDS, "is out of range", switch=port(pvid=4095)),
     bad("vlans", "switch.port[1].vlans", VIDS, "(5, 0) is out of range", switch=port(vlans=(5, 0))),
-    bad("vlans", "switch.port[1].vlans", VIDS, "(4095,) is out of range", switch=port(vlans=(4095,))),
-]  # fmt: skip
+    bad(
+        "vlans", "switch.port[1].vlans", VIDS, "(4095,) is out of range", switch=port(vlans=(4095,))
+    ),
+]
 
 
 @pytest.mark.parametrize(("guests", "parts", "field", "allowed", "problem"), BAD)

@@ -11,7 +11,7 @@ from harness.stimulus import Stimulus
 from harness.suite import suite_folder
 
 
-class _NeedsKernel(Exception):
+class _NeedsKernelError(Exception):
     """The test asks for more of its testbed than to send frames."""
 
 
@@ -30,7 +30,7 @@ class _Recorder:
         return self.check(Stimulus(sender, to)).observation
 
     def __getattr__(self, name):
-        raise _NeedsKernel(name)
+        raise _NeedsKernelError(name)
 
 
 def _load(path):
@@ -68,6 +68,6 @@ def suite_cases():
                 arguments = {k: v for one in choice for k, v in one.items()}
                 try:
                     test(testbed=lambda topology: _Recorder(topology, cases), **arguments)
-                except _NeedsKernel:
+                except _NeedsKernelError:
                     break
     return list(cases)

@@ -374,7 +374,7 @@ FILTERS = [
 
 @pytest.mark.parametrize(("topology", "stimulus", "seen"), FILTERS)
 def test_filters_and_queue(topology, stimulus, seen):
-    """bcqueuelen 0 drops broadcast for all guests, not for the host; filters open for groups."""
+    """A bcqueuelen of 0 drops broadcast for all guests, not for the host."""
     assert copies(topology, stimulus) == seen
 
 
@@ -516,7 +516,7 @@ def test_passthru_promiscuity_opens_the_filter(nopromisc, perhaps):
 
 
 def source(mode=VEPA, hairpin=OFF, *, lists=OUTSIDE, nodst=False, up=True):
-    """s in source mode, with the addresses of `lists`; b beside it."""
+    """Guest s in source mode, with the addresses of `lists`; b beside it."""
     return Topology(
         [
             Guest("s", SOURCE, sources=(lists,), nodst=nodst, up=up),
@@ -651,7 +651,7 @@ VLAN5 = Lower(name="vlan5", kind=LowerKind.VLAN, parent="lower", vlan=5)
 
 
 def vlan(mode, hairpin):
-    """a and b on VLAN 5, c on the lower device itself."""
+    """Guests a and b on VLAN 5, c on the lower device itself."""
     return Topology(
         [Guest("a", mode, lower="vlan5"), Guest("b", mode, lower="vlan5"), Guest("c", mode)],
         lowers=[Lower(), VLAN5],
@@ -702,13 +702,16 @@ VLAN_ROWS = [
     row("", vlan(VEPA, OFF), Stimulus("external", BROADCAST, **V5), IN, "a", "b", "vlan5"),
     row("", vlan(VEPA, OFF), Stimulus("external", BROADCAST), IN, "c", "lower"),
     row(
-        "no device for it", vlan(VEPA, OFF), Stimulus("external", BROADCAST, tag=Tag(6)), *(IN, "c"),
+        "no device for it",
+        vlan(VEPA, OFF),
+        Stimulus("external", BROADCAST, tag=Tag(6)),
+        *(IN, "c"),
         OTHERHOST,
     ),
     row("tags itself into it", vlan(VEPA, ON), Stimulus("c", "a", **V5), OUT, IN, "a"),
     row("the vlan's host", vlan(VEPA, OFF), Stimulus("vlan5", "external"), OUT, "external"),
     row("the vlan's host", vlan(VEPA, ON), Stimulus("vlan5", "a"), OUT, IN, "a"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("topology", "stimulus", "seen"), VLAN_ROWS)
@@ -778,7 +781,7 @@ def test_vlan_on_dummy(mode, to, seen):
 
 
 def across(mode, hairpin):
-    """a on the device left, b on right, one switch."""
+    """Guest a on the device left, b on right, one switch."""
     return Topology(
         [Guest("a", mode, lower="left"), Guest("b", mode, lower="right")],
         lowers=[Lower(name="left"), Lower(name="right")],
@@ -863,7 +866,7 @@ def test_link_down(topology, stimulus, seen):
 
 
 def switch(*ports, hairpin=ON, filtering=False):
-    """a (vepa) and b (private, joined GROUP) behind lower; external and other."""
+    """Guests a (vepa) and b (private, joined GROUP) behind lower; external and other."""
     return Topology(
         [Guest("a", VEPA), Guest("b", PRIVATE, groups=(GROUP,))],
         switch=Switch(hairpin=hairpin, vlan_filtering=filtering, ports=ports),
@@ -966,9 +969,7 @@ SWITCH_ROWS = [
         Stimulus("a", "b"),
         OUT,
     ),
-    row(
-        "hairpin off at lower", switch(port("lower", hairpin=False)), Stimulus("a", "b"), OUT
-    ),
+    row("hairpin off at lower", switch(port("lower", hairpin=False)), Stimulus("a", "b"), OUT),
     row(
         "a stolen address is learned before the frame is looked up",
         switch(),
@@ -980,7 +981,7 @@ SWITCH_ROWS = [
         Stimulus("external", "a", source="a"),
         *(IN, "a"),
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("topology", "stimulus", "seen"), SWITCH_ROWS)

@@ -41,7 +41,7 @@ def test_says_a_whole_clause(rule):
 
 @ALL
 def test_where_names_function_and_file(rule):
-    assert re.match(r"[a-z][a-z0-9_]+( \([A-Z_]+\))?, ", rule.where), "begins with a function"
+    assert re.match(r"[a-z_][a-z0-9_]+( \([A-Z_]+\))?, ", rule.where), "begins with a function"
     assert re.search(r"\b(drivers/net|net)\b(/[a-z0-9_]+(\.c)?)*", rule.where), "names a file"
 
 
