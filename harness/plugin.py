@@ -35,7 +35,7 @@ __all__ = ["EXIT_UNFIT", "column_of", "missing_for"]
 EXIT_UNFIT = 3
 # A namespace that is being removed holds up the making of new ones (cleanup_net), and many are
 # removed at the cost of one: so testbeds are kept, and closed in batches.
-_KEPT_BEDS = 24
+_KEPT_BEDS = 48
 
 _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey["_Pool"]()
@@ -78,7 +78,10 @@ def _section(item: pytest.Item) -> str:
 
 
 class _Pool:
-    """Live testbeds by topology. Closing them waits for the kernel, so it happens on threads."""
+    """Live testbeds by topology, but for the switch's hairpin, which is set anew on a live one.
+
+    Closing them waits for the kernel, so it happens on threads.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -88,20 +91,24 @@ class _Pool:
         self._stock = Stock(rings=1 if backend is Backend.TAP else 2)
 
     def get(self, topology: Topology) -> Testbed:
-        if topology not in self._beds:
+        wires = topology.without_hairpin
+        bed = self._beds.get(wires)
+        if bed is None:
             if len(self._beds) >= _KEPT_BEDS:
                 self._close_all()
-            self._beds[topology] = Testbed(topology, backend=self._backend, stock=self._stock)
-        return self._beds[topology]
+            bed = Testbed(topology, backend=self._backend, stock=self._stock)
+            self._beds[wires] = bed
+        bed.set_hairpins(topology)
+        return bed
 
     def drop(self, topology: Topology) -> None:
-        bed = self._beds.pop(topology, None)
+        bed = self._beds.pop(topology.without_hairpin, None)
         if bed is not None:
             self._closing.append(on_thread(bed.close))
 
     def _close_all(self) -> None:
-        for topology in list(self._beds):
-            self.drop(topology)
+        for wires in list(self._beds):
+            self.drop(wires)
 
     def close(self) -> None:
         self._close_all()

@@ -132,6 +132,18 @@ class Topology:
     def _lower_by_name(self) -> dict[str, Lower]:
         return {x.name: x for x in self.lowers}
 
+    @cached_property
+    def without_hairpin(self) -> Topology:
+        """The same network with hairpin off on every port."""
+        ports = tuple(replace(port, hairpin=False) for port in self.switch.ports)
+        return Topology(
+            self.guests,
+            lowers=self.lowers,
+            switch=replace(self.switch, hairpin=False, ports=ports),
+            externals=self.externals,
+            router=self.router,
+        )
+
     def _stations(self) -> Iterator[Guest | Lower | External | Router]:
         yield from self.guests
         yield from self.lowers

@@ -44,7 +44,7 @@ _TP_STATUS_KERNEL = 0
 _TP_STATUS_USER = 1
 _TP_STATUS_VLAN_VALID = 1 << 4
 
-_SLOTS = 256
+_SLOTS = 64
 _SLOT = 2048  # bytes: header and the longest frame at MTU 1500 fit
 _BLOCK = 1 << 16
 # struct tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid

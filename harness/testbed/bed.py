@@ -210,6 +210,19 @@ class Testbed:
                     f"not heard or reached after {_READY_WITHIN:g} s: {silent}",
                 )
 
+    def set_hairpins(self, topology: Topology) -> None:
+        """Make this the testbed of `topology`, which may differ in hairpin alone.
+
+        Raises ValueError when it differs in more.
+        """
+        if topology == self.topology:
+            return
+        if topology.without_hairpin != self.topology.without_hairpin:
+            raise ValueError("the topologies differ in more than hairpin")
+        self.wiring.set_ports(topology)
+        self.topology = topology
+        self._shots.clear()
+
     def prime(self) -> None:
         """Let the switch hear every station again, after a stimulus that misled it."""
         for station, frame in self._primes.items():

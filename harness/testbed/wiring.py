@@ -192,6 +192,14 @@ class Wiring:
             ]
         )
 
+    def set_ports(self, topology: Topology) -> None:
+        """Set the switch's ports as `topology` has them, which becomes the declared one."""
+        self.topology = topology
+        self.switch.rtnl.transact(
+            links.set_bridge_port(topology.port(name), index=index)
+            for name, index in self.port_index.items()
+        )
+
     def set_hairpin(self, station: str, *, on: bool) -> None:
         """Switch hairpin on the live port of `station`. The topology does not learn of it."""
         declared = self.topology.port(station)
