@@ -25,12 +25,13 @@ from harness.kernel.privileges import ensure_namespaces
 from harness.kernel.stock import Stock
 from harness.parts import LowerKind
 from harness.report import CellOutcome, Record, Run, make_console, print_run, to_ktap, write_json
+from harness.report.labels import column_of
 from harness.stimulus import Stimulus
 from harness.testbed import Testbed, Verdict
 from harness.topofile import dump_topology
 from harness.topology import Topology
 
-__all__ = ["EXIT_UNFIT", "column_of", "missing_for"]
+__all__ = ["EXIT_UNFIT", "missing_for"]
 
 EXIT_UNFIT = 3
 # A namespace that is being removed holds up the making of new ones (cleanup_net), and many are
@@ -41,19 +42,6 @@ _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey["_Pool"]()
 _collector = pytest.StashKey["_Collector"]()
 _verdicts = pytest.StashKey[list[tuple[Verdict, float]]]()
-
-
-# ---------------------------------------------------------------------- labels
-
-
-def column_of(topology: Topology) -> tuple[str, str]:
-    """Headings of a topology in the matrix: the guests' modes, and the switch's hairpin."""
-    modes = []
-    for guest in topology.guests:
-        extras = [guest.nodst and "nodst", guest.nopromisc and "nopromisc", not guest.up and "down"]
-        modes.append(" ".join([guest.mode.value, *(x for x in extras if x)]))
-    joint = " → " if len(modes) == 2 else " + "
-    return joint.join(modes) or "no guest", f"hairpin {'on' if topology.switch.hairpin else 'off'}"
 
 
 def missing_for(topology: Topology, features: Features) -> str:

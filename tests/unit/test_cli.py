@@ -40,8 +40,14 @@ def test_explain(file, capsys):
     assert lines[0] == "a → b  (02:68:70:01:00:01 to 02:68:70:01:00:02)"
     arrives = lines[lines.index("Arrives at") + 1 : lines.index("Way") - 1]
     assert {line.split()[0]: line.split()[1] for line in arrives} == {
-        **{"a": "0", "b": "1", "lower": "0", "external": "0", "router": "0"},
-        **{"lower.otherhost": "0", "lower.out": "1", "lower.in": "1"},
+        "a": "0",
+        "b": "1",
+        "lower": "0",
+        "external": "0",
+        "router": "0",
+        "lower.otherhost": "0",
+        "lower.out": "1",
+        "lower.in": "1",
     }
     assert "  b: receives a copy" in lines
     assert "  kept: Every frame of a private guest goes to the external switch." in lines

@@ -1,11 +1,12 @@
-"""How the plugin labels a topology in the matrix, and what a kernel lacks for one."""
+"""What a topology is called in the matrix, and what a kernel lacks for one."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from harness.parts import Guest, Lower, LowerKind, Mode, Switch
-from harness.plugin import column_of, missing_for
+from harness.parts import Guest, Lower, LowerKind, Mode, Port, Router, Switch
+from harness.plugin import missing_for
+from harness.report.labels import column_of
 from harness.topology import Topology
 
 VLAN_ON_DUMMY = [
@@ -28,13 +29,48 @@ VLAN_ON_DUMMY = [
         (
             [Guest("s", Mode.SOURCE, nodst=True, up=False), Guest("b", up=False)],
             False,
-            ("source nodst down → vepa down", "hairpin off"),
+            ("source (nobody) nodst down → vepa down", "hairpin off"),
+        ),
+        (
+            [Guest("s", Mode.SOURCE, sources=("02:68:70:03:00:01", "02:68:70:dd:dd:dd"))],
+            False,
+            ("source (external, 02:68:70:dd:dd:dd)", "hairpin off"),
+        ),
+        (
+            [
+                Guest("a", allmulticast=True, bcqueuelen=0),
+                Guest("b", promiscuous=True, bc_cutoff=-1),
+            ],
+            False,
+            ("vepa allmulticast bcqueuelen 0 → vepa promiscuous bc_cutoff -1", "hairpin off"),
         ),
     ],
-    ids=["none", "one", "two", "three", "extras"],
+    ids=["none", "one", "two", "three", "extras", "sources", "filters"],
 )
 def test_column(guests, hairpin, column):
     assert column_of(Topology(guests, switch=Switch(hairpin=hairpin))) == column
+
+
+@pytest.mark.parametrize(
+    ("parts", "special"),
+    [
+        ({"lowers": VLAN_ON_DUMMY}, "; lower is a dummy; vlan5 is a vlan 5"),
+        ({"router": Router()}, "; router"),
+        ({"switch": Switch(vlan_filtering=True)}, "; VLAN filtering"),
+        (
+            {"switch": Switch(ports=(Port(to="lower", hairpin=True, learning=False),))},
+            "; lower: hairpin on, no learning",
+        ),
+        (
+            {"switch": Switch(ports=(Port(to="external", flood=False, multicast_flood=False),))},
+            "; external: no flooding, no multicast flooding",
+        ),
+        ({"switch": Switch(ports=(Port(to="lower"),))}, ""),
+    ],
+    ids=["lowers", "router", "filtering", "port", "flooding", "port as it comes"],
+)
+def test_column_names_what_is_special(parts, special):
+    assert column_of(Topology([Guest("a")], **parts))[0] == f"vepa{special}"
 
 
 @pytest.mark.parametrize(

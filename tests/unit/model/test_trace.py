@@ -2,7 +2,9 @@
 
 import pytest
 
+from harness.frames import Frame
 from harness.model import Prediction, Rule, Step, predict
+from harness.model.walk import Hop, Walk
 from harness.parts import Guest, Lower, LowerKind, Mode, Router, Switch
 from harness.stimulus import BROADCAST, UNKNOWN, Stimulus
 from harness.topology import Topology
@@ -203,6 +205,18 @@ def test_step_as_text(step, text):
 def test_hairpin_step_says_which_port():
     trace = predict(pair("vepa", "vepa"), Stimulus("a", "b")).trace
     assert [s.text for s in trace if s.rule is Rule.HAIRPIN] == ["port lower, hairpin off"]
+
+
+def test_a_loop_ends():
+    """Rules turned round may send a frame in circles; the trace says that it was given up."""
+
+    def again(walk, at, frame):
+        walk.put(Hop.PORT_RX, at, frame)
+
+    walk = Walk(pair("vepa", "vepa"))
+    walk.put(Hop.PORT_RX, "lower", Frame("02:00:00:00:00:02", "02:00:00:00:00:01"))
+    walk.run({Hop.PORT_RX: again})
+    assert str(walk.prediction().trace[-1]) == "model: gave up after 512 hops: a loop"
 
 
 # ---------------------------------------------------------------------- the prediction

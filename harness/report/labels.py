@@ -1,0 +1,61 @@
+"""What a topology is called in the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.parts import Guest, LowerKind, Mode, Port
+from harness.topology import Topology
+
+__all__ = ["column_of"]
+
+
+def column_of(topology: Topology) -> tuple[str, str]:
+    """Headings of a topology: the guests and what is special, and the switch's hairpin."""
+    joint = " → " if len(topology.guests) == 2 else " + "
+    guests = joint.join(_guest(topology, guest) for guest in topology.guests) or "no guest"
+    special = [*_lowers(topology), *(_port(port) for port in topology.switch.ports)]
+    hairpin = f"hairpin {'on' if topology.switch.hairpin else 'off'}"
+    return "; ".join([guests, *(x for x in special if x)]), hairpin
+
+
+def _guest(topology: Topology, guest: Guest) -> str:
+    words = {
+        _sources(topology, guest): guest.mode is Mode.SOURCE,
+        "nodst": guest.nodst,
+        "nopromisc": guest.nopromisc,
+        "allmulticast": guest.allmulticast,
+        "promiscuous": guest.promiscuous,
+        f"bcqueuelen {guest.bcqueuelen}": guest.bcqueuelen is not None,
+        f"bc_cutoff {guest.bc_cutoff}": guest.bc_cutoff is not None,
+        "down": not guest.up,
+    }
+    return " ".join([guest.mode.value, *(word for word, told in words.items() if told)])
+
+
+def _sources(topology: Topology, guest: Guest) -> str:
+    names = {mac: name for name, mac in topology.macs.items()}
+    return f"({', '.join(names.get(mac, mac) for mac in guest.sources) or 'nobody'})"
+
+
+def _lowers(topology: Topology) -> Iterator[str]:
+    for lower in topology.lowers:
+        if lower.kind is not LowerKind.VETH:
+            vlan = f" {lower.vlan}" if lower.vlan else ""
+            yield f"{lower.name} is a {lower.kind}{vlan}"
+    if topology.router:
+        yield "router"
+    if topology.switch.vlan_filtering:
+        yield "VLAN filtering"
+
+
+def _port(port: Port) -> str:
+    """What is not as it comes; nothing of a port that is."""
+    told = {
+        f"hairpin {'on' if port.hairpin else 'off'}": port.hairpin is not None,
+        "no learning": not port.learning,
+        "no flooding": not port.flood,
+        "no multicast flooding": not port.multicast_flood,
+    }
+    words = [word for word, is_told in told.items() if is_told]
+    return f"{port.to}: {', '.join(words)}" if words else ""
