@@ -55,7 +55,11 @@ class _Sentinels:
 
 @dataclass(frozen=True, eq=False)
 class _Shot:
-    """A stimulus made ready: its bytes and where its ident goes, its sender, what must be seen."""
+    """A stimulus made ready: its bytes and where its ident goes, its sender, what must be seen.
+
+    `awaited` are observers where no sentinel can arrive, but copies must: endpoint, observer
+    and how many.
+    """
 
     stimulus: Stimulus
     buffer: bytearray
@@ -65,6 +69,7 @@ class _Shot:
     rounds: int
     prediction: Prediction
     expected: Seen
+    awaited: tuple[tuple[Endpoint, str, int], ...]
 
 
 class Testbed:
@@ -191,8 +196,9 @@ class Testbed:
         give_up = time.monotonic() + _READY_WITHIN
         unheard = {s: bytes.fromhex(self.topology.macs[s].replace(":", "")) for s in self._primes}
         while True:
-            for station in unheard:
-                self.endpoints[station].send(self._primes[station])
+            # All of them each time: a port that was not yet forwarding has learned nothing.
+            for station, frame in self._primes.items():
+                self.endpoints[station].send(frame)
             for wire in wires:
                 wire.ring.wait(_READY_ROUND)
                 heard = wire.drain_primes()
@@ -284,6 +290,11 @@ class Testbed:
             group=group,
             rounds=2 if group or requeued or stimulus.via else 1,
             prediction=prediction,
+            awaited=tuple(
+                (self._endpoint_of(name), name, len(frames))
+                for name, frames in prediction.arrivals.items()
+                if frames and not self._endpoint_of(name).expects_sentinel
+            ),
             expected={
                 name: [f.to_bytes() for f in frames]
                 for name, frames in prediction.arrivals.items()
@@ -300,7 +311,17 @@ class Testbed:
         self._ident = ident = self._ident + 1
         _IDENT(shot.buffer, shot.ident_at, ident)
         shot.send(shot.buffer)
-        return seen, self._barrier(seen, stimulus=ident, rounds=shot.rounds, group=shot.group)
+        lost = self._barrier(seen, stimulus=ident, rounds=shot.rounds, group=shot.group)
+        if shot.awaited:
+            self._await(shot, seen, ident)
+        return seen, lost
+
+    def _await(self, shot: _Shot, seen: Seen, ident: int) -> None:
+        """Where a deadline decides, be patient with what must come: only "nothing" is taken early."""
+        give_up = time.monotonic() + LOST_AFTER
+        for endpoint, observer, copies in shot.awaited:
+            while len(seen.get(observer, ())) < copies and time.monotonic() < give_up:
+                endpoint.collect(0, seen, ident)
 
     def agrees(self, stimulus: Stimulus) -> bool:
         """Send `stimulus` and say whether every observer saw what was predicted, to the byte.

@@ -26,7 +26,7 @@ __all__ = ["DEADLINE", "LOST_AFTER", "Endpoint", "RingEndpoint", "StrayFrameErro
 # to come is here already but for a softirq that the scheduler has put off.
 DEADLINE = 0.005
 # A sentinel that has not come after this long will not come: the path is cut.
-LOST_AFTER = 1.0
+LOST_AFTER = 5.0
 
 _BUFFER = 1 << 16  # bytes: the longest frame the kernel hands out, GSO included
 _UNTAGGED = 14  # offset of the payload in a plain frame
