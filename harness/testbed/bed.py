@@ -39,6 +39,7 @@ __all__ = ["Testbed"]
 _IDENT = struct.Struct("<I").pack_into
 _READY_WITHIN = 5.0  # seconds; a carrier is up after a fraction of a millisecond
 _READY_ROUND = 0.002
+_AWAITED_FOR = 1.0
 
 Send = Callable[[bytearray], object]
 Loaded = tuple[tuple[bytearray, int, Send], ...]
@@ -317,8 +318,8 @@ class Testbed:
         return seen, lost
 
     def _await(self, shot: _Shot, seen: Seen, ident: int) -> None:
-        """Where a deadline decides, be patient with what must come: only "nothing" is taken early."""
-        give_up = time.monotonic() + LOST_AFTER
+        """Where a deadline decides: only "nothing" is taken early, what must come is waited for."""
+        give_up = time.monotonic() + _AWAITED_FOR
         for endpoint, observer, copies in shot.awaited:
             while len(seen.get(observer, ())) < copies and time.monotonic() < give_up:
                 endpoint.collect(0, seen, ident)
