@@ -36,7 +36,8 @@ __all__ = ["EXIT_UNFIT", "missing_for"]
 EXIT_UNFIT = 3
 # A namespace that is being removed holds up the making of new ones (cleanup_net), and many are
 # removed at the cost of one: so testbeds are kept, and closed in batches.
-_KEPT_BEDS = 48
+# The bound is of descriptors: half of what a shell allows, and select takes none above it.
+_KEPT_DESCRIPTORS = 512
 
 _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey["_Pool"]()
@@ -51,6 +52,8 @@ def missing_for(topology: Topology, features: Features) -> str:
         "dummy": LowerKind.DUMMY in kinds,
         "vlan": LowerKind.VLAN in kinds,
         "vlan filtering": topology.switch.vlan_filtering,
+        "bcqueuelen": any(g.bcqueuelen is not None for g in topology.guests),
+        "bc_cutoff": any(g.bc_cutoff is not None for g in topology.guests),
     }
     lacking = [name for name, needed in needs.items() if needed and name in features.missing]
     return f"this kernel has no {' and no '.join(lacking)}" if lacking else ""
@@ -82,7 +85,7 @@ class _Pool:
         wires = topology.without_hairpin
         bed = self._beds.get(wires)
         if bed is None:
-            if len(self._beds) >= _KEPT_BEDS:
+            if len(list(Path("/proc/self/fd").iterdir())) > _KEPT_DESCRIPTORS:
                 self._close_all()
             bed = Testbed(topology, backend=self._backend, stock=self._stock)
             self._beds[wires] = bed

@@ -55,7 +55,7 @@ def probe() -> Features:
             f"no network namespace can be made ({error})",
             remedy="run as root (sudo), on a kernel with CONFIG_NET_NS",
         ) from error
-    guest = Guest("macvtap", Mode.BRIDGE, mac="02:68:70:01:00:01")
+    guest = Guest("macvtap", Mode.BRIDGE, mac="02:68:70:01:00:01", bcqueuelen=999, bc_cutoff=2)
     attempts: dict[str, Request] = {
         "veth": add_veth("veth", index=_LOWER, peer="peer", peer_index=_PEER),
         "bridge": add_bridge("bridge", index=_BRIDGE),
@@ -71,9 +71,29 @@ def probe() -> Features:
                 ns.rtnl.transact([request])
             except KernelError as error:
                 missing[name] = error.detail or str(error)
+        if "macvtap" not in missing:
+            missing |= _unknown_attributes(ns)
         backend, reason = _try_tap(ns) if "macvtap" not in missing else (Backend.PACKET, "")
     system = os.uname()
     return Features(system.release, system.machine, backend, reason, missing)
+
+
+def _unknown_attributes(ns: NetNS) -> dict[str, str]:
+    """macvlan attributes that this kernel takes without a word and does not have.
+
+    The broadcast queue's length came with Linux 5.11, the cutoff with 6.4.
+    """
+    (link,) = [x for x in ns.rtnl.links() if x.get_attr("IFLA_IFNAME") == "macvtap"]
+    data = link.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
+    wanted = {
+        "bcqueuelen": ("IFLA_MACVTAP_BC_QUEUE_LEN", 999),
+        "bc_cutoff": ("IFLA_MACVTAP_BC_CUTOFF", 2),
+    }
+    return {
+        name: "macvlan ignores it"
+        for name, (attribute, value) in wanted.items()
+        if data.get_attr(attribute) != value
+    }
 
 
 def _try_tap(ns: NetNS) -> tuple[Backend, str]:
