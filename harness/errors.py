@@ -7,6 +7,7 @@
     ├── UnfitError            this machine cannot do it; has a remedy      exit 3
     ├── KernelError           the kernel refused an operation              exit 3
     │   └── ForeignTapError   an opened tap is not the one asked for
+    ├── StrayFrameError       a frame outran its barrier                   exit 3
     └── DifferenceError       the kernel did not do what the model says    exit 1
 
 Library code raises these; only the command line prints them and exits.
@@ -23,6 +24,7 @@ __all__ = [
     "HairpinError",
     "KernelError",
     "StimulusError",
+    "StrayFrameError",
     "TopologyError",
     "UnfitError",
     "UsageError",
@@ -100,6 +102,10 @@ class ForeignTapError(KernelError):
 
     def __init__(self, operation: str, detail: str) -> None:
         super().__init__(operation, errno_names.EXDEV, detail)
+
+
+class StrayFrameError(HairpinError):
+    """A copy of an earlier stimulus arrived after its barrier: the barrier does not hold."""
 
 
 class DifferenceError(HairpinError, AssertionError):

@@ -16,15 +16,16 @@ from enum import IntEnum
 __all__ = [
     "ETHERTYPE_EXPERIMENTAL",
     "ETHERTYPE_IPV4",
-    "Frame",
     "IDENT_AT",
-    "Kind",
     "MAGIC",
+    "Frame",
+    "Kind",
     "Tag",
     "ident_offset",
     "ipv4_destination",
     "ipv4_forwarded",
     "ipv4_payload",
+    "ipv4_ttl",
     "payload",
 ]
 
@@ -118,6 +119,11 @@ def ipv4_forwarded(packet: bytes) -> bytes:
     """`packet` as a router sends it on: TTL one less, checksum to match (RFC 1812, 5.3.1)."""
     fields = _IPV4.unpack_from(packet)
     return _ipv4_header(fields[2], fields[5] - 1, fields[8], fields[9]) + packet[_IPV4.size :]
+
+
+def ipv4_ttl(packet: bytes) -> int:
+    """Time to live of `packet`, in hops."""
+    return packet[8]
 
 
 def ipv4_destination(packet: bytes) -> str:

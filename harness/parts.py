@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
+    "BEACON_MAC",
     "BROADCAST_MAC",
+    "NOWHERE_MAC",
+    "UNKNOWN_MAC",
     "External",
     "Guest",
     "Lower",
@@ -25,6 +28,10 @@ __all__ = [
 ]
 
 BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
+# Addresses that no station may have.
+BEACON_MAC = "02:68:70:0f:00:01"  # where sentinels come from
+NOWHERE_MAC = "02:68:70:0f:00:02"  # where they are flooded to
+UNKNOWN_MAC = "02:68:70:ee:ee:ee"  # what an unknown destination is
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 

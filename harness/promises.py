@@ -52,9 +52,19 @@ def _flow(topology: Topology, stimulus: Stimulus) -> tuple[Guest, Guest] | None:
     if not sender or not target or sender is target or sender.lower != target.lower:
         return None
     plain = not (stimulus.source or stimulus.tag) and sender.up and target.up
-    wired = topology.root_of(sender.lower).kind is LowerKind.VETH
     no_source_mode = Mode.SOURCE not in {g.mode for g in topology.guests}
-    return (sender, target) if plain and wired and no_source_mode else None
+    applies = plain and no_source_mode and _wired(topology, sender)
+    return (sender, target) if applies and not topology.switch.vlan_filtering else None
+
+
+def _wired(topology: Topology, guest: Guest) -> bool:
+    return topology.root_of(guest.lower).kind is LowerKind.VETH
+
+
+def _reaches(topology: Topology, station: str) -> bool:
+    """Whether the switch brings unicast to the station's port at all."""
+    port = topology.port(station)
+    return (port.learning or port.flood) and not topology.switch.vlan_filtering
 
 
 def _hairpin(topology: Topology, guest: Guest) -> bool:
@@ -73,19 +83,26 @@ def _external(topology: Topology, stimulus: Stimulus) -> Expectation | None:
         return None
     for inside, outside in ((stimulus.sender, stimulus.to), (stimulus.to, stimulus.sender)):
         guest = guests.get(inside)
-        if guest and outside in externals and guest.up and guest.mode is not Mode.SOURCE:
-            consumed = any(topology.macs[stimulus.sender] in g.sources for g in topology.guests)
-            wired = topology.root_of(guest.lower).kind is LowerKind.VETH
-            return {stimulus.to: True} if wired and not consumed else None
+        if not guest or outside not in externals or not guest.up or guest.mode is Mode.SOURCE:
+            continue
+        incoming = stimulus.to == inside
+        if not _wired(topology, guest) or (incoming and not _untagged(topology, guest)):
+            return None
+        target = topology.root_of(guest.lower).name if incoming else outside
+        consumed = any(topology.macs[stimulus.sender] in g.sources for g in topology.guests)
+        return {stimulus.to: True} if _reaches(topology, target) and not consumed else None
     return None
+
+
+def _untagged(topology: Topology, guest: Guest) -> bool:
+    return topology.lower(guest.lower).kind is LowerKind.VETH
 
 
 def _vepa_out(topology: Topology, stimulus: Stimulus) -> Expectation | None:
     guest = next((g for g in topology.guests if g.name == stimulus.sender), None)
     if not guest or guest.mode is not Mode.VEPA or not guest.up:
         return None
-    wired = topology.root_of(guest.lower).kind is LowerKind.VETH
-    return {_out(topology, guest): True} if wired else None
+    return {_out(topology, guest): True} if _wired(topology, guest) else None
 
 
 def _vepa_reflected(topology: Topology, stimulus: Stimulus) -> Expectation | None:
@@ -120,8 +137,7 @@ def _private_out(topology: Topology, stimulus: Stimulus) -> Expectation | None:
     guest = next((g for g in topology.guests if g.name == stimulus.sender), None)
     if not guest or guest.mode is not Mode.PRIVATE or not guest.up:
         return None
-    wired = topology.root_of(guest.lower).kind is LowerKind.VETH
-    return {_out(topology, guest): True} if wired else None
+    return {_out(topology, guest): True} if _wired(topology, guest) else None
 
 
 def _private_not_by_reflection(topology: Topology, stimulus: Stimulus) -> Expectation | None:
@@ -137,6 +153,8 @@ def _private_by_router(topology: Topology, stimulus: Stimulus) -> Expectation | 
     flow = _flow(topology, stimulus)
     if not flow or not stimulus.via or Mode.PRIVATE not in {g.mode for g in flow}:
         return None
+    if not _untagged(topology, flow[0]) or not _reaches(topology, stimulus.via):
+        return None  # the router is in no VLAN
     if frame_of(topology, stimulus).ethertype != ETHERTYPE_IPV4:
         return None
     return {stimulus.to: True}
@@ -150,7 +168,7 @@ def _passthru_guest(topology: Topology, name: str) -> Guest | None:
 
 def _passthru_out(topology: Topology, stimulus: Stimulus) -> Expectation | None:
     guest = _passthru_guest(topology, stimulus.sender)
-    if not guest or topology.root_of(guest.lower).kind is not LowerKind.VETH:
+    if not guest or not _wired(topology, guest):
         return None
     return {_out(topology, guest): True}
 
@@ -162,8 +180,10 @@ def _passthru_in(topology: Topology, stimulus: Stimulus) -> Expectation | None:
     if stimulus.sender not in outside or stimulus.source or stimulus.tag or len(guests) != 1:
         return None
     aimed = stimulus.to in (guests[0].name, guests[0].lower, UNKNOWN)
+    if not aimed or not _untagged(topology, guests[0]) or topology.switch.vlan_filtering:
+        return None
     floods = all(topology.port(x).flood for x in topology.plugged())
-    return {guests[0].name: True} if aimed and floods else None
+    return {guests[0].name: True} if floods else None
 
 
 PROMISES: tuple[Promise, ...] = (

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 
 from harness.errors import StimulusError
 from harness.frames import ETHERTYPE_IPV4, Frame, Kind, Tag, ipv4_payload, payload
-from harness.parts import BROADCAST_MAC, is_multicast, parse_mac
+from harness.parts import BROADCAST_MAC, UNKNOWN_MAC, is_multicast, parse_mac
 from harness.topology import Topology
 
-__all__ = ["BROADCAST", "UNKNOWN", "UNKNOWN_MAC", "Stimulus", "frame_of"]
+__all__ = ["BROADCAST", "UNKNOWN", "Stimulus", "frame_of"]
 
 BROADCAST = "broadcast"
 UNKNOWN = "unknown"
-UNKNOWN_MAC = "02:68:70:ee:ee:ee"  # nobody's: neither a station's nor the switch's
 
 
 @dataclass(frozen=True)

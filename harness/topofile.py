@@ -80,6 +80,8 @@ def parse_topology(text: str, *, file: str = "topology") -> Topology:
         match = re.search(r"line (\d+)", str(error))
         line = int(match.group(1)) if match else text.count("\n") + 1
         raise TopologyError("syntax", str(error), allowed="TOML", file=file, line=line) from None
+    except RecursionError:
+        raise TopologyError("syntax", "nested too deeply", file=file, line=1) from None
     try:
         return _topology(document)
     except TopologyError as error:
@@ -192,6 +194,10 @@ def _line_of(text: str, field: str) -> int:
     path, _, key = field.rpartition(".") if "." in field.rpartition("]")[2] else (field, "", "")
     if not path:
         path, key = field, ""
+    whole = re.compile(rf"\s*\[+\s*{re.escape(field)}\s*\]+")
+    for i, line in enumerate(text.splitlines(), 1):
+        if whole.match(line):
+            return i
     name, _, number = path.partition("[")
     wanted = int(number.rstrip("]")) if number else 1
     header = re.compile(rf"\s*\[\[?\s*{re.escape(name)}\s*\]\]?\s*(#.*)?")
@@ -206,4 +212,7 @@ def _line_of(text: str, field: str) -> int:
                 return found
         elif found and key and re.match(rf"\s*{re.escape(key)}\s*=", line):
             return i
-    return found or 1
+    # A table written some other way: the first line that names it.
+    mention = re.compile(rf"\s*\[*\s*{re.escape(name)}\b")
+    others = (i for i, line in enumerate(text.splitlines(), 1) if mention.match(line))
+    return found or next(others, 1)

@@ -25,6 +25,9 @@ from functools import cached_property
 
 from harness.errors import TopologyError
 from harness.parts import (
+    BEACON_MAC,
+    NOWHERE_MAC,
+    UNKNOWN_MAC,
     External,
     Guest,
     Lower,
@@ -39,7 +42,9 @@ from harness.parts import (
 
 __all__ = ["Topology"]
 
-RESERVED_NAMES = frozenset({"broadcast", "unknown", "lo", "switch", "beacon", "all", "default"})
+RESERVED_NAMES = frozenset(
+    {"broadcast", "unknown", "lo", "switch", "beacon", "beacon-port", "all", "default"}
+)
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
 _NAME_ALLOWED = "a lower-case letter, then up to 14 of a-z, 0-9 and -"
@@ -194,6 +199,8 @@ def _checked_mac(where: str, mac: str, kind: int, index: int) -> str:
         canonical = parse_mac(mac)
     except ValueError as error:
         raise TopologyError(where, str(error), allowed="six pairs of hex digits") from None
+    if canonical in (BEACON_MAC, NOWHERE_MAC, UNKNOWN_MAC):
+        raise TopologyError(where, f"{mac} is hairpin's own", allowed="any other unicast MAC")
     if is_multicast(canonical) or canonical == "00:00:00:00:00:00":
         raise TopologyError(where, f"{mac} cannot be a station's address", allowed="a unicast MAC")
     return canonical
@@ -253,7 +260,9 @@ def _with_guest_macs(guests: tuple[Guest, ...], lowers: dict[str, Lower]) -> tup
                 guest,
                 mac=mac,
                 sources=_checked_list(f"{where}.sources", guest.sources, group=False),
-                groups=_checked_list(f"{where}.groups", guest.groups, group=True),
+                groups=tuple(
+                    dict.fromkeys(_checked_list(f"{where}.groups", guest.groups, group=True))
+                ),
             )
         )
     return tuple(filled)
@@ -314,7 +323,7 @@ def _check_lowers(topology: Topology) -> None:
             )
         if lower.kind is not LowerKind.VLAN:
             for name in ("vlan", "parent"):
-                if getattr(lower, name):
+                if getattr(lower, name) not in ("", None):
                     raise TopologyError(
                         f"{where}.{name}", f"a {lower.kind} has no {name}", allowed="kind = 'vlan'"
                     )
@@ -375,7 +384,8 @@ def _check_macs(topology: Topology) -> None:
         if isinstance(part, Guest) and part.mode is Mode.PASSTHRU:
             continue
         if isinstance(part, Lower) and part.kind is LowerKind.VLAN:
-            continue
+            if part.mac == topology.macs[part.parent]:
+                continue
         if part.mac in owner:
             raise TopologyError(
                 f"{where}.mac",
@@ -400,7 +410,8 @@ def _check_ports(topology: Topology) -> None:
             )
         seen.add(port.to)
         for name, vids in (("pvid", (port.pvid,)), ("vlans", port.vlans)):
-            if any(not 1 <= vid <= 4094 for vid in vids):
-                raise TopologyError(
-                    f"{where}.{name}", f"{vids} is out of range", allowed="1 to 4094"
-                )
+            for vid in vids:
+                if not 1 <= vid <= 4094:
+                    raise TopologyError(
+                        f"{where}.{name}", f"{vid} is no VLAN id", allowed="1 to 4094"
+                    )

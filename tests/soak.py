@@ -49,8 +49,10 @@ def main() -> int:
             elif number % 10 == 0:
                 print(f"{number} runs, {len(cells)} cells each, {differing} differing", flush=True)
     took = time.monotonic() - started
-    print(f"{arguments.runs} runs, {arguments.at_once} at once, {took:.0f} s: exit statuses "
-          f"{dict(statuses)}, {len(first or ())} cells each, {differing} runs differ")
+    print(
+        f"{arguments.runs} runs, {arguments.at_once} at once, {took:.0f} s: exit statuses "
+        f"{dict(statuses)}, {len(first or ())} cells each, {differing} runs differ"
+    )
     return bool(differing)
 
 

@@ -79,7 +79,7 @@ def probe() -> Features:
 
 
 def _unknown_attributes(ns: NetNS) -> dict[str, str]:
-    """macvlan attributes that this kernel takes without a word and does not have.
+    """Attributes of macvlan that this kernel takes without a word and does not have.
 
     The broadcast queue's length came with Linux 5.11, the cutoff with 6.4.
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from harness.frames import Frame
 from harness.model import bridge, host, macvlan, router
 from harness.model.macvlan import group_hash
 from harness.model.prediction import Prediction, Step
@@ -17,7 +16,7 @@ from harness.model.walk import Handler, Hop, Walk
 from harness.stimulus import Stimulus, frame_of
 from harness.topology import Topology
 
-__all__ = ["Prediction", "Rule", "Step", "explaining_rules", "group_hash", "predict"]
+__all__ = ["Prediction", "Rule", "Step", "group_hash", "predict"]
 
 _HANDLERS: dict[Hop, Handler] = {
     Hop.GUEST_TX: macvlan.transmit,
@@ -53,14 +52,3 @@ def _origin(topology: Topology, sender: str) -> Hop:
     if any(x.name == sender for x in topology.lowers):
         return Hop.LOWER_TX
     return Hop.PORT_RX
-
-
-def explaining_rules(
-    topology: Topology, stimulus: Stimulus, seen: dict[str, tuple[Frame, ...]]
-) -> list[Rule]:
-    """The rules of which each alone, turned round, makes the model predict exactly `seen`."""
-    return [
-        rule
-        for rule in Rule
-        if dict(predict(topology, stimulus, inverted=frozenset({rule})).arrivals) == seen
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.frames import ETHERTYPE_IPV4, Frame, ipv4_destination, ipv4_forwarded
+from harness.frames import ETHERTYPE_IPV4, Frame, ipv4_destination, ipv4_forwarded, ipv4_ttl
 from harness.model.rules import Rule
 from harness.model.walk import Hop, Walk
 
@@ -20,6 +20,9 @@ def receive(walk: Walk, name: str, frame: Frame) -> None:
     ip = ipv4_destination(frame.payload)
     target = next((s for s, address in topology.ips.items() if address == ip), None)
     if not walk.decide(name, Rule.ROUTER_FORWARD, target not in (None, name), f"to {target or ip}"):
+        return
+    if ipv4_ttl(frame.payload) <= 1:
+        walk.note(name, "its time to live is over (ip_forward)")
         return
     onward = Frame(
         topology.macs[target or name], mac, ETHERTYPE_IPV4, ipv4_forwarded(frame.payload)

@@ -21,6 +21,7 @@ def column_of(topology: Topology) -> tuple[str, str]:
 
 def _guest(topology: Topology, guest: Guest) -> str:
     words = {
+        f"on {guest.lower}": len({g.lower for g in topology.guests}) > 1,
         _sources(topology, guest): guest.mode is Mode.SOURCE,
         "nodst": guest.nodst,
         "nopromisc": guest.nopromisc,
@@ -53,6 +54,8 @@ def _port(port: Port) -> str:
     """What is not as it comes; nothing of a port that is."""
     told = {
         f"hairpin {'on' if port.hairpin else 'off'}": port.hairpin is not None,
+        f"pvid {port.pvid}": port.pvid != 1,
+        f"vlans {', '.join(map(str, port.vlans))}": bool(port.vlans),
         "no learning": not port.learning,
         "no flooding": not port.flood,
         "no multicast flooding": not port.multicast_flood,

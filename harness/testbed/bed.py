@@ -21,12 +21,12 @@ from harness.kernel.stock import Stock
 from harness.kernel.taps import Tap
 from harness.model import Prediction, predict
 from harness.model.bridge import behind
-from harness.parts import BROADCAST_MAC, Mode, is_multicast
+from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Mode, is_multicast
 from harness.stimulus import Stimulus, frame_of
 from harness.testbed.causes import causes
 from harness.testbed.endpoints import LOST_AFTER, Endpoint, RingEndpoint, Seen, TapEndpoint
 from harness.testbed.ends import ring_ends
-from harness.testbed.sentinels import NOWHERE_MAC, SentinelPlan, plan, reachable
+from harness.testbed.sentinels import SentinelPlan, plan, reachable
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
 from harness.testbed.wiring import BEACON, Wiring
 from harness.topology import Topology

@@ -8,10 +8,10 @@ from typing import Any
 from harness.errors import HairpinError
 from harness.model import Rule, predict
 from harness.parts import LowerKind
-from harness.testbed.verdict import Barrier, Verdict
+from harness.testbed.verdict import Barrier, Verdict, fits
 from harness.testbed.wiring import Wiring
 
-__all__ = ["causes", "drift"]
+__all__ = ["causes", "drift", "explaining_rules"]
 
 _IFF_UP = 0x1
 _MOST_RULES = 4
@@ -27,7 +27,7 @@ def causes(verdict: Verdict, wiring: Wiring) -> tuple[str, ...]:
     if not found:
         found = [
             f"the kernel behaves as if this were turned round: {rule.says}  [{rule.where}]"
-            for rule in _explaining(verdict)
+            for rule in explaining_rules(verdict)
         ]
     lost = [name for name, b in verdict.observation.barriers.items() if b is Barrier.LOST]
     if lost:
@@ -35,15 +35,12 @@ def causes(verdict: Verdict, wiring: Wiring) -> tuple[str, ...]:
     return tuple(found) or ("no single rule explains it; see the trace",)
 
 
-def _explaining(verdict: Verdict) -> list[Rule]:
-    seen = {name: sorted(frames) for name, frames in verdict.observation.arrivals.items()}
+def explaining_rules(verdict: Verdict) -> list[Rule]:
+    """Up to four rules of which each alone, turned round, predicts what was seen."""
     found = []
     for rule in Rule:
         turned = predict(verdict.topology, verdict.stimulus, inverted=frozenset({rule}))
-        expected = {
-            n: sorted(f.to_bytes() for f in frames) for n, frames in turned.arrivals.items()
-        }
-        if expected == seen:
+        if fits(turned, verdict.observation):
             found.append(rule)
     return found[:_MOST_RULES]
 

@@ -13,14 +13,14 @@ import struct
 import time
 from abc import ABC, abstractmethod
 
-from harness.errors import HairpinError
+from harness.errors import StrayFrameError
 from harness.frames import IDENT_AT, MAGIC, Kind
 from harness.kernel.packets import Ring
 from harness.kernel.taps import Tap
 from harness.testbed.ends import RingEnd
 from harness.testbed.verdict import Barrier
 
-__all__ = ["DEADLINE", "LOST_AFTER", "Endpoint", "RingEndpoint", "StrayFrameError", "TapEndpoint"]
+__all__ = ["DEADLINE", "LOST_AFTER", "Endpoint", "RingEndpoint", "TapEndpoint"]
 
 # Where no sentinel can arrive. The sentinels of all others have arrived by then, so what was
 # to come is here already but for a softirq that the scheduler has put off.
@@ -48,10 +48,6 @@ _STIMULUS = _head(Kind.STIMULUS)
 
 Seen = dict[str, list[bytes]]
 """Observer name to the frames it has received; observers that have received none are absent."""
-
-
-class StrayFrameError(HairpinError):
-    """A copy of an earlier stimulus arrived after its barrier: the barrier does not hold."""
 
 
 def _locate(frame: bytes | bytearray | memoryview) -> int:

@@ -24,13 +24,10 @@ from dataclasses import dataclass
 
 from harness.frames import Frame, Kind, Tag, payload
 from harness.model.bridge import behind
-from harness.parts import BROADCAST_MAC, Guest, LowerKind, Mode
+from harness.parts import BEACON_MAC, BROADCAST_MAC, NOWHERE_MAC, Guest, LowerKind, Mode
 from harness.topology import Topology
 
-__all__ = ["NOWHERE_MAC", "SentinelPlan", "plan", "reachable"]
-
-BEACON_MAC = "02:68:70:0f:00:01"
-NOWHERE_MAC = "02:68:70:0f:00:02"  # nobody's: flooded
+__all__ = ["SentinelPlan", "plan", "reachable"]
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,11 @@ def _for_others(topology: Topology) -> Iterator[Frame]:
             continue
         if tag is None and topology.switch.vlan_filtering:
             tag = Tag(port.pvid)
-        if any(g.mode is Mode.PASSTHRU for g in topology.guests_on(station)):
-            dst = BROADCAST_MAC  # passthru takes all unicast away from the host
+        passthru = any(g.mode is Mode.PASSTHRU for g in topology.guests_on(station))
+        if passthru or not (port.flood or port.learning):
+            # Passthru takes all unicast away from the host; a port that neither floods nor has
+            # learned gets none.
+            dst = BROADCAST_MAC
         else:
             dst = NOWHERE_MAC if port.flood else topology.macs[station]
         frames[dst, tag] = _frame(Kind.SENTINEL_NET, dst, tag)

@@ -12,7 +12,16 @@ from harness.promises import Promise, promises_for
 from harness.stimulus import Stimulus
 from harness.topology import Topology
 
-__all__ = ["Barrier", "Difference", "Judgement", "Observation", "Outcome", "Verdict", "judge"]
+__all__ = [
+    "Barrier",
+    "Difference",
+    "Judgement",
+    "Observation",
+    "Outcome",
+    "Verdict",
+    "fits",
+    "judge",
+]
 
 
 class Barrier(StrEnum):
@@ -116,12 +125,23 @@ def differences(prediction: Prediction, observation: Observation) -> tuple[Diffe
     """
     found = []
     for observer, frames in prediction.arrivals.items():
-        expected = sorted(frame.to_bytes() for frame in frames)
-        seen = sorted(observation.arrivals[observer])
         lost = observation.barriers[observer] is Barrier.LOST
-        if lost or not _matches(expected, seen, prediction.maybe.get(observer, ())):
+        if lost or not _saw(prediction, observation, observer):
+            expected = sorted(frame.to_bytes() for frame in frames)
+            seen = sorted(observation.arrivals[observer])
             found.append(Difference(observer, tuple(expected), tuple(seen), lost=lost))
     return tuple(found)
+
+
+def fits(prediction: Prediction, observation: Observation) -> bool:
+    """Whether every observer saw what `prediction` says, sentinels aside."""
+    return all(_saw(prediction, observation, observer) for observer in prediction.arrivals)
+
+
+def _saw(prediction: Prediction, observation: Observation, observer: str) -> bool:
+    expected = sorted(frame.to_bytes() for frame in prediction.arrivals[observer])
+    seen = sorted(observation.arrivals[observer])
+    return _matches(expected, seen, prediction.maybe.get(observer, ()))
 
 
 def _matches(expected: list[bytes], seen: list[bytes], maybe: tuple[Frame, ...]) -> bool:

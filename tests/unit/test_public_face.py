@@ -72,8 +72,7 @@ def test_module_says_what_it_offers(module):
     assert len(set(offered)) == len(offered)
 
 
-# But for harness.frames, whose constants stand among its classes.
-@pytest.mark.parametrize("module", [m for m in MODULES if m not in PRIVATE | {"harness.frames"}])
+@pytest.mark.parametrize("module", [m for m in MODULES if m not in PRIVATE])
 def test_module_offers_in_order(module):
     offered = importlib.import_module(module).__all__
     assert offered == in_order(offered)

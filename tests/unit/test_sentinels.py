@@ -3,9 +3,20 @@
 import pytest
 
 from harness.frames import Kind, Tag, payload
-from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
-from harness.stimulus import UNKNOWN_MAC
-from harness.testbed.sentinels import BEACON_MAC, NOWHERE_MAC, plan, reachable
+from harness.parts import (
+    BEACON_MAC,
+    NOWHERE_MAC,
+    UNKNOWN_MAC,
+    External,
+    Guest,
+    Lower,
+    LowerKind,
+    Mode,
+    Port,
+    Router,
+    Switch,
+)
+from harness.testbed.sentinels import plan, reachable
 from harness.topology import Topology
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -199,3 +210,10 @@ def test_addresses_are_nobodys():
 def test_reachable(guest, lowers, can):
     topology = Topology([guest], lowers=lowers)
     assert reachable(topology, topology.guests[0]) is can
+
+
+def test_a_port_that_neither_floods_nor_learns_gets_a_broadcast():
+    """Nothing else would reach it."""
+    closed = Switch(ports=(Port(to="external", flood=False, learning=False),))
+    made = plan(Topology([Guest("a")], switch=closed))
+    assert BROADCAST in [frame.dst for frame in made.others]

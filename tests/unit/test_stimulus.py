@@ -4,8 +4,8 @@ import pytest
 
 from harness.errors import StimulusError
 from harness.frames import ETHERTYPE_EXPERIMENTAL, ETHERTYPE_IPV4, Kind, Tag, ipv4_payload, payload
-from harness.parts import External, Guest, Router
-from harness.stimulus import BROADCAST, UNKNOWN, UNKNOWN_MAC, Stimulus, frame_of
+from harness.parts import UNKNOWN_MAC, External, Guest, Router
+from harness.stimulus import BROADCAST, UNKNOWN, Stimulus, frame_of
 from harness.topology import Topology
 
 TOPOLOGY = Topology([Guest("a"), Guest("b")], router=Router())

@@ -377,3 +377,19 @@ def test_unreadable_file(tmp_path, make, reason):
     with pytest.raises(TopologyError, match=reason) as caught:
         load_topology(path)
     assert (caught.value.file, caught.value.line, caught.value.field) == (str(path), 1, "file")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param("\n\nfoo = 1\n", 3, id="unknown table"),
+        pytest.param("\n\nexternal = 3\n", 3, id="no list"),
+        pytest.param("[switch]\n[switch.port]\nto='lower'\n", 2, id="a table for a list"),
+        pytest.param("a=" + "[" * 100_000, 1, id="nested too deeply"),
+    ],
+)
+def test_line_of_what_is_no_table(text, line):
+    """The line that names it, whichever way it is written."""
+    with pytest.raises(TopologyError) as caught:
+        parse_topology(text)
+    assert caught.value.line == line

@@ -3,7 +3,19 @@
 import pytest
 
 from harness.errors import TopologyError
-from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
+from harness.parts import (
+    BEACON_MAC,
+    NOWHERE_MAC,
+    UNKNOWN_MAC,
+    External,
+    Guest,
+    Lower,
+    LowerKind,
+    Mode,
+    Port,
+    Router,
+    Switch,
+)
 from harness.topology import RESERVED_NAMES, Topology
 
 VLAN = {"kind": LowerKind.VLAN, "parent": "lower"}
@@ -317,12 +329,28 @@ BAD = [
         "'external' is set twice",
         switch=Switch(ports=(Port(to="external"), Port(to="external"))),
     ),
-    bad("pvid 0", "switch.port[1].pvid", VIDS, "is out of range", switch=port(pvid=0)),
-    bad("pvid 4095", "switch.port[1].pvid", VIDS, "is out of range", switch=port(pvid=4095)),
-    bad("vlans", "switch.port[1].vlans", VIDS, "(5, 0) is out of range", switch=port(vlans=(5, 0))),
+    bad("pvid 0", "switch.port[1].pvid", VIDS, "0 is no VLAN id", switch=port(pvid=0)),
+    bad("pvid 4095", "switch.port[1].pvid", VIDS, "4095 is no VLAN id", switch=port(pvid=4095)),
+    bad("vlans", "switch.port[1].vlans", VIDS, "0 is no VLAN id", switch=port(vlans=(5, 0))),
+    bad("vlans", "switch.port[1].vlans", VIDS, "4095 is no VLAN id", switch=port(vlans=(4095,))),
     bad(
-        "vlans", "switch.port[1].vlans", VIDS, "(4095,) is out of range", switch=port(vlans=(4095,))
+        "the beacon's port",
+        "external[1].name",
+        "anything but",
+        "'beacon-port' is reserved",
+        externals=[External("beacon-port")],
     ),
+    *(
+        bad(
+            "hairpin's own address",
+            "external[1].mac",
+            "any other",
+            "own",
+            externals=[External("e", mac)],
+        )
+        for mac in (BEACON_MAC, NOWHERE_MAC, UNKNOWN_MAC)
+    ),
+    bad("vlan 0 of a veth", "lower[1].vlan", "kind = 'vlan'", "no vlan", lowers=[Lower(vlan=0)]),
 ]
 
 
@@ -578,3 +606,16 @@ def test_mode_by_its_own_word(mode):
 def test_no_mode():
     with pytest.raises(ValueError, match="bridged"):
         Mode.parse("bridged")
+
+
+def test_a_group_joined_twice_counts_once():
+    """The kernel counts subscribers, one a guest (dev_mc_sync)."""
+    group = "03:68:70:00:00:01"
+    assert Topology([Guest("a", groups=(group, group.upper()))]).guests[0].groups == (group,)
+
+
+def test_a_vlan_may_not_have_a_guests_address():
+    """Its parent's is the only one it may share."""
+    vlan = Lower(name="v", kind=LowerKind.VLAN, parent="lower", vlan=5, mac="02:00:00:00:00:01")
+    with pytest.raises(TopologyError, match="belongs to a"):
+        Topology([Guest("a", mac="02:00:00:00:00:01")], lowers=[Lower(), vlan])

@@ -4,9 +4,11 @@ import re
 
 import pytest
 
-from harness.model import Rule, explaining_rules, predict
+from harness.model import Rule, predict
 from harness.parts import Guest, Mode, Switch
 from harness.stimulus import Stimulus, frame_of
+from harness.testbed.causes import explaining_rules
+from harness.testbed.verdict import Barrier, Observation, judge
 from harness.topology import Topology
 
 ALL = pytest.mark.parametrize("rule", Rule, ids=lambda rule: rule.name)
@@ -112,4 +114,9 @@ def test_explaining_rules(topology, moved, rules):
     stimulus = Stimulus("a", "b")
     frame = frame_of(topology, stimulus)
     seen = dict(predict(topology, stimulus).arrivals) | {n: (frame,) * k for n, k in moved.items()}
-    assert explaining_rules(topology, stimulus, seen) == rules
+    observation = Observation(
+        {name: tuple(f.to_bytes() for f in frames) for name, frames in seen.items()},
+        dict.fromkeys(seen, Barrier.SENTINEL),
+    )
+    verdict = judge(topology, stimulus, predict(topology, stimulus), observation)
+    assert explaining_rules(verdict) == rules
