@@ -23,6 +23,7 @@ from harness.kernel.features import Backend, Features, probe, require
 from harness.kernel.netns import on_thread
 from harness.kernel.privileges import ensure_namespaces
 from harness.kernel.stock import Stock
+from harness.kernel.syscalls import current_cpu
 from harness.parts import LowerKind
 from harness.report import CellOutcome, Record, Run, make_console, print_run, to_ktap, write_json
 from harness.report.labels import column_of
@@ -129,10 +130,12 @@ def _backend(config: pytest.Config, features: Features) -> Backend:
 def _live_pool(config: pytest.Config) -> _Pool:
     if _pool not in config.stash:
         config.stash[_pool] = _Pool(_backend(config, _fit(config)))
-        # One CPU for the session, another one for each worker of pytest-xdist.
+        # One CPU for the session: another one for each worker of pytest-xdist, and otherwise the
+        # one that the scheduler has chosen, so that several runs at once spread.
         cpus = sorted(os.sched_getaffinity(0))
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-        os.sched_setaffinity(0, {cpus[int(worker) % len(cpus)]})
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+        cpu = cpus[int(worker) % len(cpus)] if worker else current_cpu()
+        os.sched_setaffinity(0, {cpu})
     return config.stash[_pool]
 
 

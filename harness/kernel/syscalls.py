@@ -9,6 +9,7 @@ __all__ = [
     "CLONE_NEWNET",
     "CLONE_NEWUSER",
     "attach_filter",
+    "current_cpu",
     "detached_mount",
     "setns",
     "setsockopt_blocking",
@@ -44,6 +45,11 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kind: int) -> None:
     """setns(2): move the calling thread into the namespace that `fd` refers to."""
     _checked(_libc.setns(fd, kind), "setns")
+
+
+def current_cpu() -> int:
+    """sched_getcpu(3): the CPU that the calling thread runs on."""
+    return _checked(_libc.sched_getcpu(), "sched_getcpu")
 
 
 def detached_mount(filesystem: str) -> int:

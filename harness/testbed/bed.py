@@ -18,6 +18,7 @@ from harness.kernel.features import Backend
 from harness.kernel.netns import on_thread
 from harness.kernel.packets import plain_socket
 from harness.kernel.stock import Stock
+from harness.kernel.syscalls import current_cpu
 from harness.kernel.taps import Tap
 from harness.model import Prediction, predict
 from harness.model.bridge import behind
@@ -114,7 +115,7 @@ class Testbed:
     def _pin(self) -> None:
         before = os.sched_getaffinity(0)
         if len(before) > 1:
-            os.sched_setaffinity(0, {min(before)})
+            os.sched_setaffinity(0, {current_cpu()})
             self._undo.callback(os.sched_setaffinity, 0, before)
 
     # ------------------------------------------------------------------ building
