@@ -35,6 +35,7 @@ __all__ = [
     "add_vlan",
     "change_macvtap",
     "delete_link",
+    "flush_fdb",
     "set_bridge_port",
     "set_bridge_vlans",
     "set_link",
@@ -101,12 +102,24 @@ def add_bridge(name: str, *, index: int, vlan_filtering: bool = False) -> Reques
     """A bridge that is up, without STP and without multicast snooping."""
     data: Attributes = [("IFLA_BR_MCAST_SNOOPING", 0)]
     if vlan_filtering:
-        data.append(("IFLA_BR_VLAN_FILTERING", 1))
+        # Without the second, every new port is in VLAN 1 (nbp_vlan_init).
+        data += [("IFLA_BR_VLAN_FILTERING", 1), ("IFLA_BR_VLAN_DEFAULT_PVID", 0)]
     return _link(
         f"add bridge {name}",
         [("IFLA_IFNAME", name), _info("bridge", data)],
         index=index,
         set_flags=_IFF_UP,
+    )
+
+
+@_remembered
+def flush_fdb(name: str, *, index: int) -> Request:
+    """Let a bridge forget all that it has learned."""
+    return _link(
+        f"flush the FDB of {name}",
+        [_info("bridge", [("IFLA_BR_FDB_FLUSH", None)])],
+        index=index,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
     )
 
 

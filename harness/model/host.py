@@ -40,7 +40,12 @@ def _vlans_on(walk: Walk, name: str) -> list[Lower]:
 
 
 def _stack(walk: Walk, name: str, frame: Frame) -> None:
-    mine = is_multicast(frame.dst) or frame.dst == walk.topology.macs[name]
+    if len(frame.tags) > 1:
+        walk.note(name, "a second tag: no protocol takes the frame")
+        return
+    # On a vlan device eth_type_trans has already taken place on its parent.
+    macs, parent = walk.topology.macs, walk.topology.lower(name).parent
+    mine = is_multicast(frame.dst) or frame.dst in (macs[name], macs[parent or name])
     for_host = walk.decide(name, Rule.HOST_ADDRESS, mine, f"destination {frame.dst}")
     if walk.decide(name, Rule.HOST_TAGGED, bool(frame.tags)):
         for_host = False

@@ -154,8 +154,8 @@ def _is_promiscuous(topology: Topology, lower: str) -> bool:
     filters_unicast = topology.lower(lower).kind is LowerKind.VLAN
     return any(
         g.allmulticast
-        or g.promiscuous
-        or (not g.nopromisc if g.mode is Mode.PASSTHRU else not filters_unicast)
+        # A passthru link's own IFF_PROMISC is not handed on (macvlan_change_rx_flags).
+        or (not g.nopromisc if g.mode is Mode.PASSTHRU else g.promiscuous or not filters_unicast)
         for g in _live(topology, lower)
     )
 

@@ -68,6 +68,7 @@ class _Shot:
     ident_at: int
     send: Send
     group: bool
+    misleads: bool
     rounds: int
     prediction: Prediction
     expected: Seen
@@ -232,7 +233,8 @@ class Testbed:
         self._shots.clear()
 
     def prime(self) -> None:
-        """Let the switch hear every station again, after a stimulus that misled it."""
+        """Let the switch forget everything and hear every station again."""
+        self.wiring.flush_fdb()
         for station, frame in self._primes.items():
             self.endpoints[station].send(frame)
         self._barrier({})
@@ -290,6 +292,10 @@ class Testbed:
             ident_at=ident_offset(frame),
             send=self.endpoints[stimulus.sender].send,
             group=group,
+            # The switch has learned what no later stimulus may find: a stolen source, or a
+            # station in another VLAN.
+            misleads=bool(stimulus.source)
+            or (stimulus.tag is not None and self.topology.switch.vlan_filtering),
             rounds=2 if group or requeued or stimulus.via else 1,
             prediction=prediction,
             awaited=tuple(
@@ -308,7 +314,7 @@ class Testbed:
         """Send, then read everybody up to the sentinel; also whose sentinel was lost."""
         if self._dirty:
             self.prime()
-        self._dirty = bool(shot.stimulus.source)
+        self._dirty = shot.misleads
         seen: Seen = {}
         self._ident = ident = self._ident + 1
         _IDENT(shot.buffer, shot.ident_at, ident)

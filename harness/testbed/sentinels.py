@@ -83,7 +83,7 @@ def _for_guests(topology: Topology, *, group: bool) -> Iterator[tuple[str, Frame
 
 
 def _for_others(topology: Topology) -> Iterator[Frame]:
-    """Flooded frames, each once, and unicast where a port does not flood."""
+    """Flooded frames, each once: unknown unicast, or broadcast where that does not arrive."""
     frames = {}
     for station in (*(x.name for x in topology.lowers), *topology.plugged()):
         port, tag = behind(topology, station)
@@ -92,11 +92,8 @@ def _for_others(topology: Topology) -> Iterator[Frame]:
         if tag is None and topology.switch.vlan_filtering:
             tag = Tag(port.pvid)
         passthru = any(g.mode is Mode.PASSTHRU for g in topology.guests_on(station))
-        if passthru or not (port.flood or port.learning):
-            # Passthru takes all unicast away from the host; a port that neither floods nor has
-            # learned gets none.
-            dst = BROADCAST_MAC
-        else:
-            dst = NOWHERE_MAC if port.flood else topology.macs[station]
+        # Passthru takes all unicast away from the host; a port that does not flood gets only
+        # what the switch has learned, and a stimulus may just have misled it.
+        dst = BROADCAST_MAC if passthru or not port.flood else NOWHERE_MAC
         frames[dst, tag] = _frame(Kind.SENTINEL_NET, dst, tag)
     yield from frames.values()

@@ -200,6 +200,10 @@ class Wiring:
             for name, index in self.port_index.items()
         )
 
+    def flush_fdb(self) -> None:
+        """Let the switch forget all that it has learned."""
+        self.switch.rtnl.transact([links.flush_fdb("switch", index=_SWITCH_INDEX)])
+
     def set_hairpin(self, station: str, *, on: bool) -> None:
         """Switch hairpin on the live port of `station`. The topology does not learn of it."""
         declared = self.topology.port(station)

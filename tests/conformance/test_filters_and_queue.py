@@ -18,6 +18,9 @@ def _two(**settings):
 FILTERS = {
     "allmulticast": _two(allmulticast=True),
     "promiscuous": _two(promiscuous=True),
+    "passthru, promiscuous itself": Topology(
+        [Guest("a", Mode.PASSTHRU, nopromisc=True, promiscuous=True)], switch=Switch(hairpin=True)
+    ),
     "never queued": _two(bc_cutoff=-1),
     "queued from three subscribers on": _two(bc_cutoff=2),
     "long queue": _two(bcqueuelen=5000),

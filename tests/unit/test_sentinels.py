@@ -147,7 +147,7 @@ def others(frames):
         pytest.param(
             [Guest("a")],
             {"switch": Switch(ports=(Port(to="external", flood=False),))},
-            [(NOWHERE_MAC, None), (EXTERNAL, None)],
+            [(NOWHERE_MAC, None), (BROADCAST, None)],
             id="a port that does not flood: by its address",
         ),
         pytest.param(
