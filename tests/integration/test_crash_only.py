@@ -44,14 +44,16 @@ def _ours():
     return found
 
 
-def _wait_until_gone(seconds):
-    """Killed processes are reaped by whoever is init here: that takes a moment."""
+def _becomes(expected, look, seconds=15):
+    """What `look` sees in the end: `expected`, or what is left after so many seconds.
+
+    Killed processes are reaped by whoever is init here, and namespaces are removed by a worker
+    of the kernel (cleanup_net), with the device nodes of their links: both take a moment.
+    """
     deadline = time.monotonic() + seconds
-    while _ours():
-        if time.monotonic() > deadline:
-            return False
+    while (seen := look()) != expected and time.monotonic() < deadline:
         os.sched_yield()
-    return True
+    return seen
 
 
 @pytest.mark.parametrize(
@@ -79,8 +81,8 @@ def test_killed_at_random_moments(tmp_path, signum):
             process.send_signal(signum)
         status = process.wait(timeout=20)
         assert status in (0, -signum, 128 + signum, 130, 143), f"attempt {attempt}: exit {status}"
-        assert _wait_until_gone(5), f"attempt {attempt}: processes left: {_ours()}"
-        assert _machine() == before, f"attempt {attempt}"
+        assert _becomes([], _ours) == [], f"attempt {attempt}: processes left"
+        assert _becomes(before, _machine) == before, f"attempt {attempt}"
     assert list(temporary.iterdir()) == []
     assert {p.name for p in tmp_path.iterdir()} <= {".hairpin", "tmp"}
 
