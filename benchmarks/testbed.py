@@ -18,6 +18,7 @@ from collections.abc import Callable
 from harness import BROADCAST, Guest, Mode, Stimulus, Switch, Testbed, Topology
 from harness.kernel.features import Backend, probe
 from harness.kernel.privileges import ensure_namespaces
+from harness.kernel.stock import Stock
 
 FOUR_GUESTS = Topology([Guest(name, Mode.VEPA) for name in "abcd"], switch=Switch(hairpin=True))
 TWO_GUESTS = Topology([Guest("a"), Guest("b")])
@@ -49,14 +50,15 @@ def milliseconds_up(backend: Backend) -> tuple[list[float], list[float]]:
     All are up before the first goes down: the kernel makes no namespace while it removes others.
     """
     up, down, beds = [], [], []
-    for _ in range(31):
-        started = time.perf_counter()
-        beds.append(Testbed(TWO_GUESTS, backend=backend))
-        up.append((time.perf_counter() - started) * 1e3)
-    for bed in reversed(beds):  # the first has pinned this thread: it goes last
-        started = time.perf_counter()
-        bed.close()
-        down.append((time.perf_counter() - started) * 1e3)
+    with Stock() as stock:
+        for _ in range(31):
+            started = time.perf_counter()
+            beds.append(Testbed(TWO_GUESTS, backend=backend, stock=stock))
+            up.append((time.perf_counter() - started) * 1e3)
+        for bed in reversed(beds):  # the first has pinned this thread: it goes last
+            started = time.perf_counter()
+            bed.close()
+            down.append((time.perf_counter() - started) * 1e3)
     return up[1:], down  # the first one imports what the others find
 
 

@@ -48,10 +48,11 @@ _SLOTS = 64
 _SLOT = 2048  # bytes: header and the longest frame at MTU 1500 fit
 _BLOCK = 1 << 16
 # struct tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid
-_HEADER = struct.Struct("=IIIHHIIHH4x")
+_HEADER_SIZE = 32
+_TAKE = struct.Struct("=II4xH10xHH").unpack_from  # status, len, mac, vlan_tci, vlan_tpid
 _PEEK = struct.Struct("=I8xH").unpack_from  # status, mac
 _SET_STATUS = struct.Struct("=I").pack_into
-_PKTTYPE_AT = _HEADER.size + 10  # in the struct sockaddr_ll behind it
+_PKTTYPE_AT = _HEADER_SIZE + 10  # in the struct sockaddr_ll behind it
 
 # Classic BPF: (code, jump if true, jump if false, operand).
 _LD_W, _LD_H, _LD_B, _JEQ, _RET = 0x20, 0x28, 0x30, 0x15, 0x06
@@ -203,7 +204,7 @@ class Ring:
     def take(self) -> tuple[bytes, int]:
         """The frame just peeked at, tags in place, and its sll_pkttype; its slot is released."""
         at = self._at
-        status, _, length, mac, _, _, _, tci, tpid = _HEADER.unpack_from(self.buffer, at)
+        status, length, mac, tci, tpid = _TAKE(self.buffer, at)
         start = at + mac
         frame = self.buffer[start : start + length]
         if status & _TP_STATUS_VLAN_VALID:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Testbed"]
 
+_LOST = Barrier.LOST
 _IDENT = struct.Struct("<I").pack_into
 _READY_WITHIN = 5.0  # seconds; a carrier is up after a fraction of a millisecond
 _READY_ROUND = 0.002
@@ -264,13 +265,13 @@ class Testbed:
                 _IDENT(buffer, at, ident)
                 send(buffer)
             for endpoint in self._others:
-                if endpoint.collect(ident, seen, stimulus, lost_after) is Barrier.LOST:
+                if endpoint.collect(ident, seen, stimulus, lost_after) is _LOST:
                     lost.append(endpoint.name)
         for buffer, at, send in self._sentinels.group if group else self._sentinels.unicast:
             _IDENT(buffer, at, ident)
             send(buffer)
         for endpoint in self._guests:
-            if endpoint.collect(ident, seen, stimulus, lost_after) is Barrier.LOST:
+            if endpoint.collect(ident, seen, stimulus, lost_after) is _LOST:
                 lost.append(endpoint.name)
         self._ident = ident
         return lost

@@ -36,6 +36,8 @@ _NO_IDENT = b"\0\0\0\0"
 
 # The first 12 bytes of the payload at once: magic and kind as one number, ident as another.
 _mark = struct.Struct("<QI").unpack_from
+_readv = os.readv
+_SENTINEL = Barrier.SENTINEL  # looking a member up in its class costs more than a frame may
 _ethertype = struct.Struct("!H").unpack_from
 
 
@@ -95,8 +97,11 @@ class Endpoint(ABC):
 
     def _keep(self, frame: bytes | bytearray, at: int, observer: str, seen: Seen) -> None:
         """A copy of the stimulus, its payload at `at`, ident set to 0."""
-        copy = b"".join((frame[: at + IDENT_AT], _NO_IDENT, frame[at + IDENT_AT + 4 :]))
-        seen.setdefault(observer, []).append(copy)
+        copy = bytes(frame[: at + IDENT_AT] + _NO_IDENT + frame[at + IDENT_AT + 4 :])
+        if observer in seen:
+            seen[observer].append(copy)
+        else:
+            seen[observer] = [copy]
 
     def _unusual(self, frame: bytes | bytearray, observer: str, seen: Seen, stimulus: int) -> None:
         """Anything but a plain frame of this round: tagged, IPv4, stale or not hairpin's."""
@@ -119,8 +124,8 @@ class TapEndpoint(Endpoint):
     def __init__(self, tap: Tap, *, expects_sentinel: bool) -> None:
         super().__init__(tap.name, sentinel=Kind.SENTINEL_TAP, expects_sentinel=expects_sentinel)
         self.tap = tap
-        self._buffer = bytearray(_BUFFER)
-        self._buffers = [self._buffer]
+        buffer = bytearray(_BUFFER)
+        self._hot = (tap.fd, buffer, [buffer], self._sentinel)
         self._poll = select.poll()
         self._poll.register(tap.fd, select.POLLIN)
 
@@ -132,11 +137,11 @@ class TapEndpoint(Endpoint):
         self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
     ) -> Barrier:
         """See Endpoint."""
-        fd, buffer, buffers, sentinel = self.tap.fd, self._buffer, self._buffers, self._sentinel
+        fd, buffer, buffers, sentinel = self._hot
         give_up = 0.0
         while True:
             try:
-                length = os.readv(fd, buffers)
+                length = _readv(fd, buffers)
             except BlockingIOError:
                 if not give_up:
                     give_up, verdict = self._patience(lost_after)
@@ -147,7 +152,7 @@ class TapEndpoint(Endpoint):
             head, found = _mark(buffer, _UNTAGGED)
             if head == sentinel:
                 if found == ident:
-                    return Barrier.SENTINEL
+                    return _SENTINEL
             elif head == _STIMULUS and found == stimulus:
                 self._keep(buffer[:length], _UNTAGGED, self.name, seen)
             else:
@@ -164,6 +169,7 @@ class RingEndpoint(Endpoint):
     def __init__(self, end: RingEnd, ring: Ring) -> None:
         super().__init__(end.name, sentinel=end.sentinel, expects_sentinel=end.expects_sentinel)
         self.ring = ring
+        self._hot = (ring, ring.peek, ring.buffer, self._sentinel)
         self._observers = end.observers
 
     def send(self, frame: bytes | bytearray) -> None:
@@ -178,8 +184,7 @@ class RingEndpoint(Endpoint):
         self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
     ) -> Barrier:
         """See Endpoint."""
-        ring, sentinel = self.ring, self._sentinel
-        peek, buffer = ring.peek, ring.buffer
+        ring, peek, buffer, sentinel = self._hot
         give_up = 0.0
         while True:
             start = peek()
@@ -194,7 +199,7 @@ class RingEndpoint(Endpoint):
             if head == sentinel:
                 ring.release()
                 if found == ident:
-                    return Barrier.SENTINEL
+                    return _SENTINEL
             else:
                 frame, packet_type = ring.take()
                 observer = self._observers.get(packet_type, self.name)
