@@ -13,12 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from harness.errors import KernelError
 from harness.kernel.netlink import Rtnl
 from harness.kernel.syscalls import CLONE_NEWNET, detached_mount, setns, unshare
+from harness.resource import Resource
 
 __all__ = ["NetNS", "on_thread"]
 
@@ -39,7 +39,7 @@ def on_thread(work: Callable[[], T]) -> Future[T]:
     return future
 
 
-class NetNS:
+class NetNS(Resource):
     """A network namespace. Use `NetNS.create()` in a `with` statement."""
 
     def __init__(self, fd: int, rtnl: Rtnl) -> None:
@@ -101,14 +101,3 @@ class NetNS:
             if fd is not None and fd >= 0:
                 os.close(fd)
         self.fd, self._sysfs = -1, None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

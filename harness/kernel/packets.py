@@ -12,13 +12,12 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from harness.errors import KernelError
 from harness.frames import MAGIC, Kind
 from harness.kernel.netns import NetNS
 from harness.kernel.syscalls import attach_filter, setsockopt_blocking
+from harness.resource import Resource
 
 __all__ = [
     "ETH_P_ALL",
@@ -139,7 +138,7 @@ def _program(*, unwanted: Kind, outgoing: bool, only_index: int | None) -> bytes
     )
 
 
-class Ring:
+class Ring(Resource):
     """A packet socket in the calling thread's namespace, with a receive ring.
 
     It is deaf until attached. Use it in a `with` statement.
@@ -229,14 +228,3 @@ class Ring:
         """Give the ring and the socket back; idempotent."""
         self.buffer.close()
         self.socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Self
 
 from harness.kernel.netns import NetNS, on_thread
 from harness.kernel.packets import Ring
+from harness.resource import Resource
 
 __all__ = ["Furnished", "Stock"]
 
@@ -36,7 +35,7 @@ class Furnished:
         self.ns.close()
 
 
-class Stock:
+class Stock(Resource):
     """Keeps up to `size` namespaces with `rings` rings each. Use it in a `with` statement."""
 
     def __init__(self, *, size: int = 12, rings: int = 1) -> None:
@@ -67,14 +66,3 @@ class Stock:
         for closing in [on_thread(furnished.close) for furnished in self._shelf]:
             closing.result()
         self._shelf.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -15,12 +15,12 @@ import stat
 import struct
 from contextlib import ExitStack
 from functools import cache
-from types import TracebackType
 from typing import Self
 
 from harness.errors import ForeignTapError, KernelError
 from harness.kernel.netns import NetNS
 from harness.kernel.syscalls import detached_mount
+from harness.resource import Resource
 
 __all__ = ["Offload", "Tap"]
 
@@ -58,7 +58,7 @@ def _node_folder(_pid: int) -> int:
     return detached_mount("tmpfs")
 
 
-class Tap:
+class Tap(Resource):
     """One open queue of the macvtap link `name`. Use `Tap.open()` in a `with` statement."""
 
     def __init__(self, fd: int, name: str, *, header: int) -> None:
@@ -140,17 +140,6 @@ class Tap:
         if self.fd >= 0:
             os.close(self.fd)
         self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _device_number(ns: NetNS, name: str) -> int:

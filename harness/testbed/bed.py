@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from harness.errors import DifferenceError, KernelError
 from harness.frames import Frame, Kind, ident_offset, payload
@@ -23,6 +22,7 @@ from harness.kernel.taps import Tap
 from harness.model import Prediction, predict
 from harness.model.bridge import behind
 from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Mode, is_multicast
+from harness.resource import Resource
 from harness.stimulus import Stimulus, frame_of
 from harness.testbed.causes import causes
 from harness.testbed.endpoints import LOST_AFTER, Endpoint, RingEndpoint, Seen, TapEndpoint
@@ -76,7 +76,7 @@ class _Shot:
     awaited: tuple[tuple[Endpoint, str, int], ...]
 
 
-class Testbed:
+class Testbed(Resource):
     """A live topology. Use it in a `with` statement.
 
     A testbed is used by the thread that opened it, which must stay on one CPU: sender and
@@ -411,17 +411,6 @@ class Testbed:
     def close(self) -> None:
         """Take everything down; idempotent."""
         self._undo.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _close_all(endpoints: dict[str, Endpoint]) -> None:

@@ -15,8 +15,6 @@ not learn, so that a sentinel may bear any source address.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from harness.kernel import links
 from harness.kernel.netlink import Request
@@ -24,6 +22,7 @@ from harness.kernel.netns import NetNS
 from harness.kernel.packets import Membership
 from harness.kernel.stock import Furnished, Stock
 from harness.parts import LowerKind, Mode, Port
+from harness.resource import Resource
 from harness.topology import Topology
 
 __all__ = ["BEACON", "Wiring"]
@@ -36,7 +35,7 @@ _OUTSIDE_INDEX = 2
 _FIRST_INDEX = 10
 
 
-class Wiring:
+class Wiring(Resource):
     """Namespaces of one topology, and after `build` its links. Use it in a `with` statement.
 
     `index` maps every station to the index of its link in its own namespace, `port_index`
@@ -224,14 +223,3 @@ class Wiring:
     def close(self) -> None:
         """Let go of every namespace, and so of every link; idempotent."""
         self._undo.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
