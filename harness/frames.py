@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 
 __all__ = [
     "ETHERTYPE_EXPERIMENTAL",
@@ -70,6 +71,10 @@ class Frame:
 
     def to_bytes(self) -> bytes:
         """The frame as it is on the wire."""
+        return self._bytes
+
+    @cached_property
+    def _bytes(self) -> bytes:
         head = bytes.fromhex((self.dst + self.src).replace(":", ""))
         tags = b"".join(struct.pack("!HH", tag.tpid, tag.vid) for tag in self.tags)
         return head + tags + struct.pack("!H", self.ethertype) + self.payload

@@ -66,7 +66,8 @@ class Lower:
     """A lower device: what macvtaps sit on, and the host's own stack on it.
 
     A veth is plugged into the switch. A dummy is plugged into nothing: what it sends is gone.
-    A vlan is an 802.1Q device of id `vlan` on the lower device named `parent`.
+    A vlan is an 802.1Q device of id `vlan` on the lower device named `parent`. `switch` is the
+    switch that a veth is plugged into.
     """
 
     name: str = "lower"
@@ -75,6 +76,8 @@ class Lower:
     vlan: int | None = None
     mac: str = ""
     mtu: int = 1500
+    up: bool = True
+    switch: str = "switch"
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Guest:
     `nopromisc` keeps passthru from making the lower device promiscuous. `groups` are the
     multicast MACs joined. `bcqueuelen` (frames) and `bc_cutoff` (subscribers; -1: never queue)
     go to the kernel when given. In passthru mode the address is always the lower device's.
+    `namespace` is the network namespace that the macvtap has been moved to, empty for that of its
+    lower device.
     """
 
     name: str
@@ -100,6 +105,7 @@ class Guest:
     bcqueuelen: int | None = field(default=None, kw_only=True)
     bc_cutoff: int | None = field(default=None, kw_only=True)
     up: bool = field(default=True, kw_only=True)
+    namespace: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +113,12 @@ class Port:
     """Settings of the switch port that the station `to` is plugged into.
 
     `flood` is for unknown unicast, `multicast_flood` for groups; broadcast always floods.
-    `pvid` and `vlans` (tagged members) count only when the switch filters VLANs.
+    `pvid` and `vlans` (tagged members) count only when the switch filters VLANs. A port that is
+    not `up` takes the carrier away from whoever is plugged into it.
     """
 
     to: str
+    up: bool = True
     hairpin: bool | None = None
     learning: bool = True
     flood: bool = True
@@ -121,12 +129,13 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True)
 class Switch:
-    """The external switch: a learning bridge.
+    """An external switch: a learning bridge. Several are not connected with each other.
 
     `hairpin` (802.1Q: reflective relay) is the default for the ports of lower devices; a
     `Port` overrides it for one port. Ports to other stations reflect only when told so.
     """
 
+    name: str = "switch"
     hairpin: bool = False
     vlan_filtering: bool = False
     ports: tuple[Port, ...] = ()
@@ -134,18 +143,20 @@ class Switch:
 
 @dataclass(frozen=True)
 class External:
-    """A host behind the switch."""
+    """A host behind a switch."""
 
     name: str = "external"
     mac: str = ""
+    switch: str = field(default="switch", kw_only=True)
 
 
 @dataclass(frozen=True)
 class Router:
-    """A one-armed IPv4 router behind the switch, with a route and a neighbour for every station."""
+    """A one-armed IPv4 router behind a switch, with a route and a neighbour for every station."""
 
     name: str = "router"
     mac: str = ""
+    switch: str = field(default="switch", kw_only=True)
 
 
 def parse_mac(text: str) -> str:

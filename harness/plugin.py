@@ -52,7 +52,7 @@ def missing_for(topology: Topology, features: Features) -> str:
     needs = {
         "dummy": LowerKind.DUMMY in kinds,
         "vlan": LowerKind.VLAN in kinds,
-        "vlan filtering": topology.switch.vlan_filtering,
+        "vlan filtering": any(x.vlan_filtering for x in topology.switches),
         "bcqueuelen": any(g.bcqueuelen is not None for g in topology.guests),
         "bc_cutoff": any(g.bc_cutoff is not None for g in topology.guests),
     }
@@ -90,7 +90,7 @@ class _Pool:
                 self._close_all()
             bed = Testbed(topology, backend=self._backend, stock=self._stock)
             self._beds[wires] = bed
-        bed.set_hairpins(topology)
+        bed.become(topology)
         return bed
 
     def drop(self, topology: Topology) -> None:

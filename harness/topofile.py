@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import lru_cache
@@ -91,19 +91,32 @@ def parse_topology(text: str, *, file: str = "topology") -> Topology:
 @lru_cache(maxsize=1024)
 def dump_topology(topology: Topology) -> str:
     """TOML from which `parse_topology` makes an equal topology."""
-    switch = _as_table(topology.switch)
-    ports = switch.pop("ports", ())
     tables: list[tuple[str, dict[str, Any]]] = [
         *(("[[lower]]", _as_table(x)) for x in topology.lowers),
         *(("[[guest]]", _as_table(x)) for x in topology.guests),
         *(("[[external]]", _as_table(x)) for x in topology.externals),
-        *([("[switch]", switch)] if switch or ports else []),
-        *(("[[switch.port]]", _as_table(port)) for port in ports),
+        *_switch_tables(topology.switches),
         *([("[router]", _as_table(topology.router))] if topology.router else []),
     ]
     # tomli-w would write short tables inline; one table a paragraph is easier to edit.
     text = "\n".join(f"{header}\n{tomli_w.dumps(table)}" for header, table in tables)
     return text if topology.externals else f"external = []\n\n{text}"
+
+
+def _switch_tables(switches: tuple[Switch, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """One `[switch]`, which is left out when there is nothing to say of it, or several."""
+    for switch in switches:
+        table = _as_table(switch)
+        ports = table.pop("ports", ())
+        if len(switches) > 1:
+            yield "[[switch]]", table
+        else:
+            if switch.name == Switch().name:
+                del table["name"]
+            if table or ports:
+                yield "[switch]", table
+        for port in ports:
+            yield "[[switch.port]]", _as_table(port)
 
 
 def _as_table(part: Any) -> dict[str, Any]:
@@ -129,15 +142,25 @@ def _topology(document: Mapping[str, Any]) -> Topology:
     if document.get("external") == []:
         parts["externals"] = []
     if "switch" in document:
-        table = dict(_table(document["switch"], "switch"))
-        ports = _list(table, "port", Port, prefix="switch.")
-        table.pop("port", None)
-        if "ports" in table:
-            raise TopologyError("switch.ports", "no such key", allowed="[[switch.port]] tables")
-        parts["switch"] = _part({**table, "ports": tuple(ports)}, "switch", Switch)
+        parts["switches"] = _switches(document["switch"])
     if "router" in document:
         parts["router"] = _part(_table(document["router"], "router"), "router", Router)
     return Topology(**parts)
+
+
+def _switches(found: Any) -> list[Switch]:
+    """A `[switch]` table, or several `[[switch]]` tables."""
+    several = isinstance(found, list)
+    switches = []
+    for i, value in enumerate(found if several else [found], 1):
+        where = f"switch[{i}]" if several and len(found) > 1 else "switch"
+        table = dict(_table(value, where))
+        ports = _list(table, "port", Port, prefix=f"{where}.")
+        table.pop("port", None)
+        if "ports" in table:
+            raise TopologyError(f"{where}.ports", "no such key", allowed="[[switch.port]] tables")
+        switches.append(_part({**table, "ports": tuple(ports)}, where, Switch))
+    return switches
 
 
 def _table(value: Any, where: str) -> Mapping[str, Any]:

@@ -23,38 +23,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from harness.addresses import EXTERNAL, ROUTER, checked_mac, with_guest_macs, with_lower_macs
 from harness.errors import TopologyError
-from harness.parts import (
-    BEACON_MAC,
-    NOWHERE_MAC,
-    UNKNOWN_MAC,
-    External,
-    Guest,
-    Lower,
-    LowerKind,
-    Mode,
-    Port,
-    Router,
-    Switch,
-    is_multicast,
-    parse_mac,
-)
+from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
 
 __all__ = ["Topology"]
 
 RESERVED_NAMES = frozenset(
     {"broadcast", "unknown", "lo", "switch", "beacon", "beacon-port", "all", "default"}
+    | {f"beacon-{i}" for i in range(10)}
+    | {f"beacon-{i}-port" for i in range(10)}
 )
+_MOST_SWITCHES = 8
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
 _NAME_ALLOWED = "a lower-case letter, then up to 14 of a-z, 0-9 and -"
-
-# Stations without an address of their own get a locally administered one: 02:h:p:kind:index.
-_GUEST, _LOWER, _EXTERNAL, _ROUTER = 1, 2, 3, 4
-
-
-def _derived_mac(kind: int, index: int) -> str:
-    return f"02:68:70:{kind:02x}:{index >> 8:02x}:{index & 0xFF:02x}"
 
 
 @dataclass(frozen=True)
@@ -62,12 +45,13 @@ class Topology:
     """A whole network, checked on construction.
 
     Addresses left empty are filled in from the position of the station, so two topologies
-    written alike are equal and hash alike. Raises TopologyError naming the field.
+    written alike are equal and hash alike. `switch` is short for one of `switches`. Raises
+    TopologyError naming the field.
     """
 
     guests: tuple[Guest, ...] = ()
     lowers: tuple[Lower, ...] = (Lower(),)
-    switch: Switch = Switch()
+    switches: tuple[Switch, ...] = (Switch(),)
     externals: tuple[External, ...] = (External(),)
     router: Router | None = None
     _hash: int = field(default=0, init=False, repr=False, compare=False)
@@ -78,30 +62,31 @@ class Topology:
         *,
         lowers: Iterable[Lower] = (Lower(),),
         switch: Switch | None = None,
+        switches: Iterable[Switch] = (),
         externals: Iterable[External] = (External(),),
         router: Router | None = None,
     ) -> None:
         put = object.__setattr__
-        put(self, "lowers", _with_lower_macs(tuple(lowers)))
-        put(self, "guests", _with_guest_macs(tuple(guests), {x.name: x for x in self.lowers}))
-        put(self, "switch", switch or Switch())
+        put(self, "lowers", with_lower_macs(tuple(lowers)))
+        put(self, "guests", with_guest_macs(tuple(guests), {x.name: x for x in self.lowers}))
+        put(self, "switches", tuple(switches) or (switch or Switch(),))
         put(
             self,
             "externals",
             tuple(
-                replace(x, mac=_checked_mac(f"external[{i}].mac", x.mac, _EXTERNAL, i))
+                replace(x, mac=checked_mac(f"external[{i}].mac", x.mac, EXTERNAL, i))
                 for i, x in enumerate(externals, 1)
             ),
         )
         put(
             self,
             "router",
-            router and replace(router, mac=_checked_mac("router.mac", router.mac, _ROUTER, 1)),
+            router and replace(router, mac=checked_mac("router.mac", router.mac, ROUTER, 1)),
         )
         put(
             self,
             "_hash",
-            hash((self.guests, self.lowers, self.switch, self.externals, self.router)),
+            hash((self.guests, self.lowers, self.switches, self.externals, self.router)),
         )
         _check(self)
 
@@ -138,14 +123,65 @@ class Topology:
         return {x.name: x for x in self.lowers}
 
     @cached_property
+    def _guests_on(self) -> dict[str, tuple[Guest, ...]]:
+        return {x.name: tuple(g for g in self.guests if g.lower == x.name) for x in self.lowers}
+
+    @cached_property
+    def _ports(self) -> dict[str, Port]:
+        declared = {port.to: port for switch in self.switches for port in switch.ports}
+        lowers = self._lower_by_name
+        resolved = {}
+        for name in self.plugged():
+            port = declared.get(name) or Port(to=name)
+            if port.hairpin is None:
+                reflecting = name in lowers and self.switch_of(name).hairpin
+                port = replace(port, hairpin=reflecting)
+            resolved[name] = port
+        return resolved
+
+    @cached_property
+    def _plugged_into(self) -> dict[str, str]:
+        plugged = {x.name: x.switch for x in self.lowers if x.kind is LowerKind.VETH}
+        plugged |= {x.name: x.switch for x in self.externals}
+        return plugged | ({self.router.name: self.router.switch} if self.router else {})
+
+    @cached_property
+    def _switch_by_name(self) -> dict[str, Switch]:
+        return {x.name: x for x in self.switches}
+
+    @cached_property
+    def switch(self) -> Switch:
+        """The first switch: the only one, mostly."""
+        return self.switches[0]
+
+    @cached_property
     def without_hairpin(self) -> Topology:
         """The same network with hairpin off on every port."""
-        ports = tuple(replace(port, hairpin=False) for port in self.switch.ports)
+        return self.with_parts(
+            switches=tuple(
+                replace(
+                    switch,
+                    hairpin=False,
+                    ports=tuple(replace(port, hairpin=False) for port in switch.ports),
+                )
+                for switch in self.switches
+            )
+        )
+
+    def with_parts(
+        self,
+        *,
+        guests: Iterable[Guest] | None = None,
+        lowers: Iterable[Lower] | None = None,
+        switches: Iterable[Switch] | None = None,
+        externals: Iterable[External] | None = None,
+    ) -> Topology:
+        """The same network with other guests, lower devices, switches or externals."""
         return Topology(
-            self.guests,
-            lowers=self.lowers,
-            switch=replace(self.switch, hairpin=False, ports=ports),
-            externals=self.externals,
+            self.guests if guests is None else guests,
+            lowers=self.lowers if lowers is None else lowers,
+            switches=self.switches if switches is None else switches,
+            externals=self.externals if externals is None else externals,
             router=self.router,
         )
 
@@ -164,9 +200,17 @@ class Topology:
         """The lower device of that name. Raises KeyError."""
         return self._lower_by_name[name]
 
+    def is_guest(self, name: str) -> bool:
+        """Whether a guest bears that name."""
+        return name in self._guest_by_name
+
+    def is_lower(self, name: str) -> bool:
+        """Whether a lower device bears that name."""
+        return name in self._lower_by_name
+
     def guests_on(self, lower: str) -> tuple[Guest, ...]:
         """Guests on that lower device itself (not on a vlan above it)."""
-        return tuple(g for g in self.guests if g.lower == lower)
+        return self._guests_on.get(lower, ())
 
     def root_of(self, lower: str) -> Lower:
         """The veth or dummy that carries `lower`: itself, unless it is a vlan."""
@@ -175,102 +219,51 @@ class Topology:
 
     def plugged(self) -> tuple[str, ...]:
         """Stations with a switch port of their own, in port order."""
-        veths = [x.name for x in self.lowers if x.kind is LowerKind.VETH]
-        return (
-            *veths,
-            *(x.name for x in self.externals),
-            *([self.router.name] if self.router else []),
-        )
+        return tuple(self._plugged_into)
+
+    def switch_of(self, station: str) -> Switch:
+        """The switch that `station`, which is plugged, is plugged into. Raises KeyError."""
+        return self._switch_by_name[self._plugged_into[station]]
 
     def port(self, station: str) -> Port:
-        """Resolved settings of the port that `station` is plugged into: `hairpin` is a bool."""
-        declared = next((p for p in self.switch.ports if p.to == station), Port(to=station))
-        if declared.hairpin is not None:
-            return declared
-        is_lower = any(x.name == station for x in self.lowers)
-        return replace(declared, hairpin=self.switch.hairpin and is_lower)
+        """Resolved settings of the port that `station` is plugged into: `hairpin` is a bool.
 
+        Raises KeyError for a station without a port.
+        """
+        return self._ports[station]
 
-def _checked_mac(where: str, mac: str, kind: int, index: int) -> str:
-    """`mac` in canonical form, or a derived address when it is empty."""
-    if not mac:
-        return _derived_mac(kind, index)
-    try:
-        canonical = parse_mac(mac)
-    except ValueError as error:
-        raise TopologyError(where, str(error), allowed="six pairs of hex digits") from None
-    if canonical in (BEACON_MAC, NOWHERE_MAC, UNKNOWN_MAC):
-        raise TopologyError(where, f"{mac} is hairpin's own", allowed="any other unicast MAC")
-    if is_multicast(canonical) or canonical == "00:00:00:00:00:00":
-        raise TopologyError(where, f"{mac} cannot be a station's address", allowed="a unicast MAC")
-    return canonical
+    @cached_property
+    def stations_on(self) -> dict[str, tuple[str, ...]]:
+        """Switch name to the stations that are plugged into it, in port order."""
+        return {
+            x.name: tuple(s for s, switch in self._plugged_into.items() if switch == x.name)
+            for x in self.switches
+        }
 
+    @cached_property
+    def _carriers(self) -> dict[str, bool]:
+        carriers = {name: port.up for name, port in self._ports.items()}
+        for lower in sorted(self.lowers, key=lambda x: x.kind is LowerKind.VLAN):
+            if lower.kind is LowerKind.VETH:
+                carriers[lower.name] &= lower.up
+            elif lower.kind is LowerKind.DUMMY:
+                carriers[lower.name] = True
+            else:
+                carriers[lower.name] = lower.up and carriers[lower.parent]
+        return carriers
 
-def _checked_list(where: str, macs: Iterable[str], *, group: bool) -> tuple[str, ...]:
-    """A list of group or unicast addresses in canonical form."""
-    allowed = "group (multicast) MACs" if group else "unicast MACs"
-    canonical = []
-    for text in macs:
-        try:
-            mac = parse_mac(text)
-        except ValueError as error:
-            raise TopologyError(where, str(error), allowed=allowed) from None
-        if is_multicast(mac) is not group:
-            raise TopologyError(where, f"{text} does not belong here", allowed=allowed)
-        canonical.append(mac)
-    return tuple(canonical)
+    def has_carrier(self, station: str) -> bool:
+        """Whether the link of a lower device or of a plugged station has a carrier.
 
-
-def _with_lower_macs(lowers: tuple[Lower, ...]) -> tuple[Lower, ...]:
-    """Addresses filled in; a vlan takes its parent's, as the kernel does (vlan_dev_init)."""
-    macs = {
-        x.name: _checked_mac(f"lower[{i}].mac", x.mac, _LOWER, i) for i, x in enumerate(lowers, 1)
-    }
-    for lower in lowers:
-        if lower.kind is LowerKind.VLAN and not lower.mac:
-            macs[lower.name] = macs.get(lower.parent, macs[lower.name])
-    return tuple(replace(x, mac=macs[x.name]) for x in lowers)
-
-
-def _with_guest_macs(guests: tuple[Guest, ...], lowers: dict[str, Lower]) -> tuple[Guest, ...]:
-    """Addresses filled in.
-
-    Passthru has its lower device's, whatever is asked for (macvlan_common_newlink).
-    """
-    filled = []
-    for i, guest in enumerate(guests, 1):
-        where = f"guest[{i}]"
-        lower = lowers.get(guest.lower)
-        if lower is None:
-            raise TopologyError(
-                f"{where}.lower", f"no lower device {guest.lower!r}", allowed=", ".join(lowers)
-            )
-        if guest.mode is Mode.PASSTHRU:
-            if guest.mac not in ("", lower.mac):
-                raise TopologyError(
-                    f"{where}.mac",
-                    "passthru ignores the address asked for",
-                    allowed=f"none: it is the lower device's, {lower.mac}",
-                )
-            mac = lower.mac
-        else:
-            mac = _checked_mac(f"{where}.mac", guest.mac, _GUEST, i)
-        filled.append(
-            replace(
-                guest,
-                mac=mac,
-                sources=_checked_list(f"{where}.sources", guest.sources, group=False),
-                groups=tuple(
-                    dict.fromkeys(_checked_list(f"{where}.groups", guest.groups, group=True))
-                ),
-            )
-        )
-    return tuple(filled)
+        A veth has none when either end is down (veth_close), a dummy always has one.
+        """
+        return self._carriers[station]
 
 
 def _check(topology: Topology) -> None:
     """Everything that one part alone cannot know."""
     _check_names(topology)
+    _check_switches(topology)
     _check_lowers(topology)
     _check_guests(topology)
     _check_macs(topology)
@@ -286,6 +279,27 @@ def _fields(topology: Topology) -> Iterator[tuple[str, Guest | Lower | External 
         yield f"external[{i}]", external
     if topology.router:
         yield "router", topology.router
+
+
+def _check_switches(topology: Topology) -> None:
+    switches = {}
+    stations = topology.macs
+    if len(topology.switches) > _MOST_SWITCHES:
+        raise TopologyError(
+            "switch", f"there are {len(topology.switches)}", allowed=f"up to {_MOST_SWITCHES}"
+        )
+    for i, switch in enumerate(topology.switches, 1):
+        where = "switch.name" if len(topology.switches) == 1 else f"switch[{i}].name"
+        if not _NAME.fullmatch(switch.name) or switch.name in RESERVED_NAMES - {"switch"}:
+            raise TopologyError(where, f"{switch.name!r} cannot be a name", allowed=_NAME_ALLOWED)
+        if switch.name in switches or switch.name in stations:
+            raise TopologyError(where, f"{switch.name!r} is taken", allowed="a name of its own")
+        switches[switch.name] = switch
+    for where, part in _fields(topology):
+        if not isinstance(part, Guest) and part.switch not in switches:
+            raise TopologyError(
+                f"{where}.switch", f"no switch {part.switch!r}", allowed=", ".join(switches)
+            )
 
 
 def _check_names(topology: Topology) -> None:
@@ -396,22 +410,26 @@ def _check_macs(topology: Topology) -> None:
 
 
 def _check_ports(topology: Topology) -> None:
-    plugged = topology.plugged()
     seen: set[str] = set()
-    for i, port in enumerate(topology.switch.ports, 1):
-        where = f"switch.port[{i}]"
-        if port.to not in plugged:
-            raise TopologyError(
-                f"{where}.to", f"{port.to!r} has no port", allowed=", ".join(plugged) or "nothing"
-            )
-        if port.to in seen:
-            raise TopologyError(
-                f"{where}.to", f"{port.to!r} is set twice", allowed="one entry a port"
-            )
-        seen.add(port.to)
-        for name, vids in (("pvid", (port.pvid,)), ("vlans", port.vlans)):
-            for vid in vids:
-                if not 1 <= vid <= 4094:
-                    raise TopologyError(
-                        f"{where}.{name}", f"{vid} is no VLAN id", allowed="1 to 4094"
-                    )
+    for number, switch in enumerate(topology.switches, 1):
+        table = "switch" if len(topology.switches) == 1 else f"switch[{number}]"
+        plugged = [x for x in topology.plugged() if topology.switch_of(x) is switch]
+        for i, port in enumerate(switch.ports, 1):
+            where = f"{table}.port[{i}]"
+            if port.to not in plugged:
+                raise TopologyError(
+                    f"{where}.to",
+                    f"{port.to!r} has no port",
+                    allowed=", ".join(plugged) or "nothing",
+                )
+            if port.to in seen:
+                raise TopologyError(
+                    f"{where}.to", f"{port.to!r} is set twice", allowed="one entry a port"
+                )
+            seen.add(port.to)
+            for name, vids in (("pvid", (port.pvid,)), ("vlans", port.vlans)):
+                for vid in vids:
+                    if not 1 <= vid <= 4094:
+                        raise TopologyError(
+                            f"{where}.{name}", f"{vid} is no VLAN id", allowed="1 to 4094"
+                        )

@@ -33,12 +33,16 @@ __all__ = [
     "add_neighbour",
     "add_veth",
     "add_vlan",
+    "change_guest",
     "change_macvtap",
     "delete_link",
     "flush_fdb",
+    "move_link",
     "set_bridge_port",
     "set_bridge_vlans",
+    "set_guest",
     "set_link",
+    "set_mac",
 ]
 
 _RTM_DELLINK = 17
@@ -197,10 +201,75 @@ def add_macvtap(guest: Guest, *, index: int, lower: int) -> Request:
     ]
     if guest.mode is not Mode.PASSTHRU:
         attributes.append(("IFLA_ADDRESS", guest.mac))
-    state = (
+    return _link(f"add macvtap {guest.name}", attributes, index=index, set_flags=_state(guest))
+
+
+def _state(guest: Guest) -> int:
+    return (
         _IFF_UP * guest.up | _IFF_PROMISC * guest.promiscuous | _IFF_ALLMULTI * guest.allmulticast
     )
-    return _link(f"add macvtap {guest.name}", attributes, index=index, set_flags=state)
+
+
+@_remembered
+def set_guest(guest: Guest, *, index: int) -> Request:
+    """Bring the guest's macvtap up or down, and set what it wants to hear."""
+    return _link(
+        f"set guest {guest.name}",
+        [],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+        set_flags=_state(guest),
+        change=_IFF_UP | _IFF_PROMISC | _IFF_ALLMULTI,
+    )
+
+
+@_remembered
+def change_guest(guest: Guest, *, index: int) -> Request:
+    """Make a live macvtap what `guest` says: mode, flags, sources, queue (macvlan_changelink).
+
+    The list of sources is set as a whole, and only in source mode: others refuse one.
+    """
+    flags = _FLAG_NOPROMISC * guest.nopromisc | _FLAG_NODST * guest.nodst
+    data: Attributes = [
+        ("IFLA_MACVTAP_MODE", _MODES[guest.mode]),
+        ("IFLA_MACVTAP_FLAGS", flags),
+    ]
+    if guest.mode is Mode.SOURCE:
+        data.append(("IFLA_MACVTAP_MACADDR_MODE", _MACADDR_SET))
+        listed = [("IFLA_MACVLAN_MACADDR", mac) for mac in guest.sources]
+        data.append(("IFLA_MACVTAP_MACADDR_DATA", {"attrs": listed}))
+    if guest.bcqueuelen is not None:
+        data.append(("IFLA_MACVTAP_BC_QUEUE_LEN", guest.bcqueuelen))
+    return _link(
+        f"change macvtap {guest.name}",
+        [_info("macvtap", data)],
+        index=index,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )
+
+
+@_remembered
+def set_mac(name: str, mac: str, *, index: int) -> Request:
+    """Give a link another address."""
+    return _link(
+        f"set the address of {name} to {mac}",
+        [("IFLA_ADDRESS", mac)],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )
+
+
+def move_link(name: str, *, index: int, to: int) -> Request:
+    """Move a link into the namespace of the descriptor `to`; it goes down, its index stays."""
+    return _link(
+        f"move {name} to another namespace",
+        [("IFLA_NET_NS_FD", to)],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )
 
 
 @_remembered

@@ -34,6 +34,7 @@ PACKET_OUTGOING = 4
 
 _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
+_PACKET_DROP_MEMBERSHIP = 2
 _PACKET_RX_RING = 5
 _PACKET_VERSION = 10
 _TPACKET_V2 = 1
@@ -43,7 +44,7 @@ _TP_STATUS_KERNEL = 0
 _TP_STATUS_USER = 1
 _TP_STATUS_VLAN_VALID = 1 << 4
 
-_SLOTS = 64
+_SLOTS = 256
 _SLOT = 2048  # bytes: header and the longest frame at MTU 1500 fit
 _BLOCK = 1 << 16
 # struct tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid
@@ -68,15 +69,34 @@ class Membership:
     """Multicast groups joined on a link, as `ip maddr add` would; left on close."""
 
     def __init__(self, ns: NetNS, name: str, index: int, groups: Iterable[str]) -> None:
+        self._name = name
+        self._index = index
+        self._groups: set[str] = set()
         self._socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
-        for group in groups:
-            address = bytes.fromhex(group.replace(":", ""))
-            request = struct.pack("=iHH8s", index, _PACKET_MR_MULTICAST, len(address), address)
-            try:
-                self._socket.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
-            except OSError as error:
-                self.close()
-                raise KernelError(f"join {group} on {name}", error.errno or 0) from error
+        try:
+            self.set(groups)
+        except KernelError:
+            self.close()
+            raise
+
+    def set(self, groups: Iterable[str]) -> None:
+        """Be a member of these groups and of no others. Raises KernelError."""
+        wanted = set(groups)
+        for word, option, changed in (
+            ("leave", _PACKET_DROP_MEMBERSHIP, self._groups - wanted),
+            ("join", _PACKET_ADD_MEMBERSHIP, wanted - self._groups),
+        ):
+            for group in sorted(changed):
+                address = bytes.fromhex(group.replace(":", ""))
+                request = struct.pack(
+                    "=iHH8s", self._index, _PACKET_MR_MULTICAST, len(address), address
+                )
+                try:
+                    self._socket.setsockopt(_SOL_PACKET, option, request)
+                except OSError as error:
+                    what = f"{word} {group} on {self._name}"
+                    raise KernelError(what, error.errno or 0) from error
+        self._groups = wanted
 
     def close(self) -> None:
         """Leave the groups; idempotent."""

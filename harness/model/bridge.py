@@ -1,31 +1,38 @@
-"""The external switch: net/bridge, without STP and without multicast snooping."""
+"""The external switches: net/bridge, without STP and without multicast snooping."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
 
 from harness.frames import Frame, Tag
 from harness.model.rules import Rule
 from harness.model.walk import Hop, Walk
-from harness.parts import BROADCAST_MAC, LowerKind, Port, is_multicast
+from harness.parts import BROADCAST_MAC, LowerKind, Port, Switch, is_multicast
 from harness.topology import Topology
 
-__all__ = ["prime", "receive", "send"]
+__all__ = ["behind", "primed", "receive", "send"]
 
 _RESERVED_PREFIX = "01:80:c2:00:00:0"
 
 
-def prime(walk: Walk) -> None:
-    """Fill the FDB as if every station whose link is up had just sent a frame to the switch."""
-    topology = walk.topology
+@lru_cache(maxsize=4096)
+def primed(topology: Topology, *, contrary: bool = False) -> Mapping[tuple[str, str, int], str]:
+    """The FDB (switch, MAC, VLAN: port) when every station that can has just sent a frame.
+
+    `contrary` turns the rule LEARN round.
+    """
+    fdb = {}
     silent = {g.name for g in topology.guests if not g.up}
     for station, mac in topology.macs.items():
         port, tag = behind(topology, station)
-        if port is None or station in silent:
+        if port is None or station in silent or not topology.has_carrier(port.to):
             continue
-        vid = _vid_of(topology, port, tag)
-        if vid is not None and walk.decide(
-            "switch", Rule.LEARN, port.learning, f"{station} at {port.to}"
-        ):
-            walk.fdb[mac, vid] = port.to
+        switch = topology.switch_of(port.to)
+        vid = _vid_of(switch, port, tag)
+        if vid is not None and port.learning is not contrary:
+            fdb[switch.name, mac, vid] = port.to
+    return fdb
 
 
 def behind(topology: Topology, station: str) -> tuple[Port | None, Tag | None]:
@@ -33,9 +40,9 @@ def behind(topology: Topology, station: str) -> tuple[Port | None, Tag | None]:
 
     The port is None for a station without a way to the switch (on a dummy).
     """
-    lower = next((g.lower for g in topology.guests if g.name == station), station)
+    lower = topology.guest(station).lower if topology.is_guest(station) else station
     tag = None
-    if any(x.name == lower for x in topology.lowers):
+    if topology.is_lower(lower):
         root = topology.root_of(lower)
         if root.kind is LowerKind.DUMMY:
             return None, None
@@ -45,9 +52,9 @@ def behind(topology: Topology, station: str) -> tuple[Port | None, Tag | None]:
     return topology.port(lower), tag
 
 
-def _vid_of(topology: Topology, port: Port, tag: Tag | None) -> int | None:
+def _vid_of(switch: Switch, port: Port, tag: Tag | None) -> int | None:
     """VLAN of a frame entering by `port`: 0 when VLANs are not filtered, None when refused."""
-    if not topology.switch.vlan_filtering:
+    if not switch.vlan_filtering:
         return 0
     vid = tag.vid if tag and tag.tpid == 0x8100 else port.pvid
     return vid if vid == port.pvid or vid in port.vlans else None
@@ -56,24 +63,28 @@ def _vid_of(topology: Topology, port: Port, tag: Tag | None) -> int | None:
 def receive(walk: Walk, station: str, frame: Frame) -> None:
     """br_handle_frame and br_handle_frame_finish: a frame enters by the port of `station`."""
     topology = walk.topology
+    switch = topology.switch_of(station)
+    at = switch.name
+    if not walk.decide(at, Rule.PORT_UP, topology.has_carrier(station), f"port {station}"):
+        return
     reserved = frame.dst.startswith(_RESERVED_PREFIX) and frame.dst[-1] != "0"
-    if walk.decide("switch", Rule.RESERVED_GROUP, reserved, f"destination {frame.dst}"):
+    if walk.decide(at, Rule.RESERVED_GROUP, reserved, f"destination {frame.dst}"):
         return
     port = topology.port(station)
-    vid = _vid_of(topology, port, frame.tags[0] if frame.tags else None)
-    if topology.switch.vlan_filtering:
-        if not walk.decide("switch", Rule.VLAN_INGRESS, vid is not None, f"port {station}"):
+    vid = _vid_of(switch, port, frame.tags[0] if frame.tags else None)
+    if switch.vlan_filtering:
+        if not walk.decide(at, Rule.VLAN_INGRESS, vid is not None, f"port {station}"):
             return
         frame = _without_vlan(frame)
     vid = vid or 0
-    if walk.decide("switch", Rule.LEARN, port.learning, f"{frame.src} at port {station}"):
-        walk.fdb[frame.src, vid] = station
+    if walk.decide(at, Rule.LEARN, port.learning, f"{frame.src} at port {station}"):
+        walk.fdb[at, frame.src, vid] = station
     if is_multicast(frame.dst):
         _flood(walk, station, vid, frame, Rule.FLOOD_GROUP)
         return
-    out = walk.fdb.get((frame.dst, vid))
+    out = walk.fdb.get((at, frame.dst, vid))
     where = f"{frame.dst} at port {out}" if out else frame.dst
-    if walk.decide("switch", Rule.FDB_HIT, out is not None, where) and out is not None:
+    if walk.decide(at, Rule.FDB_HIT, out is not None, where) and out is not None:
         _forward(walk, station, out, vid, frame)
     else:
         _flood(walk, station, vid, frame, Rule.FLOOD_UNKNOWN)
@@ -85,29 +96,34 @@ def _without_vlan(frame: Frame) -> Frame:
 
 
 def _flood(walk: Walk, came_in: str, vid: int, frame: Frame, rule: Rule) -> None:
-    for out in walk.topology.plugged():
+    switch = walk.topology.switch_of(came_in).name
+    for out in walk.topology.stations_on[switch]:
         port = walk.topology.port(out)
         if rule is Rule.FLOOD_UNKNOWN:
             wanted = port.flood
         else:
             wanted = port.multicast_flood or frame.dst == BROADCAST_MAC
-        if walk.decide("switch", rule, wanted, f"port {out}"):
+        if walk.decide(switch, rule, wanted, f"port {out}"):
             _forward(walk, came_in, out, vid, frame)
 
 
 def _forward(walk: Walk, came_in: str, out: str, vid: int, frame: Frame) -> None:
     """should_deliver and br_allowed_egress, then out of the port of `out`."""
-    port = walk.topology.port(out)
+    topology = walk.topology
+    port = topology.port(out)
+    switch = topology.switch_of(out)
     if came_in == out and not walk.decide(
-        "switch",
+        switch.name,
         Rule.HAIRPIN,
         bool(port.hairpin),
         f"port {out}, hairpin {'on' if port.hairpin else 'off'}",
     ):
         return
-    if walk.topology.switch.vlan_filtering:
+    if not walk.decide(switch.name, Rule.PORT_UP, topology.has_carrier(out), f"port {out}"):
+        return
+    if switch.vlan_filtering:
         member = vid == port.pvid or vid in port.vlans
-        if not walk.decide("switch", Rule.VLAN_EGRESS, member, f"port {out}, VLAN {vid}"):
+        if not walk.decide(switch.name, Rule.VLAN_EGRESS, member, f"port {out}, VLAN {vid}"):
             return
         if vid != port.pvid:
             frame = frame.tagged(Tag(vid))
@@ -117,7 +133,7 @@ def _forward(walk: Walk, came_in: str, out: str, vid: int, frame: Frame) -> None
 def send(walk: Walk, station: str, frame: Frame) -> None:
     """The frame leaves the switch for `station`."""
     topology = walk.topology
-    if any(x.name == station for x in topology.lowers):
+    if topology.is_lower(station):
         walk.arrive(f"{station}.in", frame)
         walk.put(Hop.LOWER_RX, station, frame)
         return

@@ -14,6 +14,9 @@ __all__ = ["receive", "transmit"]
 def transmit(walk: Walk, name: str, frame: Frame) -> None:
     """A lower device transmits: onto the wire, into its parent, or nowhere."""
     lower = walk.topology.lower(name)
+    carrier = lower.up and walk.topology.has_carrier(name)
+    if not walk.decide(name, Rule.CARRIER, carrier):
+        return
     if lower.kind is LowerKind.VLAN:
         walk.note(name, f"puts on tag {lower.vlan}")
         walk.put(Hop.LOWER_TX, lower.parent, frame.tagged(Tag(lower.vlan or 0)))

@@ -44,6 +44,10 @@ def transmit(walk: Walk, name: str, frame: Frame) -> None:
     walk.note(name, f"sends, in {guest.mode} mode on {guest.lower}")
     if not walk.decide(name, Rule.TX_UP, guest.up):
         return
+    # A macvtap has the carrier of its lower device (netif_stacked_transfer_operstate).
+    carrier = walk.topology.has_carrier(guest.lower)
+    if not walk.decide(name, Rule.CARRIER, carrier, f"that of {guest.lower}"):
+        return
     siblings = _live(walk.topology, guest.lower)
     bridge = guest.mode is Mode.BRIDGE
     if is_multicast(frame.dst):
@@ -57,7 +61,9 @@ def transmit(walk: Walk, name: str, frame: Frame) -> None:
         pair = f"{guest.mode} to {found.mode}"
         if walk.decide(name, Rule.BRIDGE_DIRECT, bridge and found.mode is Mode.BRIDGE, pair):
             # dev_forward_skb: the lower device receives it, as if from the wire.
-            walk.put(Hop.LOWER_RX, guest.lower, frame)
+            up = walk.topology.lower(guest.lower).up
+            if walk.decide(guest.lower, Rule.FORWARDABLE, up):
+                walk.put(Hop.LOWER_RX, guest.lower, frame)
             return
     walk.put(Hop.LOWER_TX, guest.lower, frame)
 

@@ -17,6 +17,14 @@ class Rule(Enum):
     """
 
     TX_UP = ("a link that is up transmits", "__dev_queue_xmit, net/core/dev.c")
+    CARRIER = (
+        "a link with a carrier transmits",
+        "dev_deactivate, noop_enqueue, net/sched/sch_generic.c",
+    )
+    FORWARDABLE = (
+        "the lower device is up and takes what is handed to it",
+        "is_skb_forwardable, include/linux/netdevice.h",
+    )
     BRIDGE_DIRECT = (
         "bridge mode hands unicast straight to a sibling in bridge mode",
         f"macvlan_queue_xmit, {_MACVLAN}",
@@ -98,6 +106,10 @@ class Rule(Enum):
     RESERVED_GROUP = (
         "01:80:c2:00:00:01 to :0f stop at a bridge",
         "br_handle_frame, net/bridge/br_input.c; IEEE 802.1Q, 8.6.3",
+    )
+    PORT_UP = (
+        "the switch port is up, and so is whoever is plugged into it",
+        "br_port_carrier_check, net/bridge/br_if.c",
     )
     LEARN = (
         "the port learns where the source is",

@@ -37,30 +37,40 @@ Handler = Callable[["Walk", str, Frame], None]
 
 
 class Walk:
-    """A walk in progress. `inverted` are rules whose outcome is turned round."""
+    """A walk in progress.
 
-    def __init__(self, topology: Topology, inverted: frozenset[Rule] = frozenset()) -> None:
+    `fdb` is what the switches know: switch, MAC and VLAN to port. `inverted` are rules whose
+    outcome is turned round. A walk that is not `traced` only says who receives what.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        fdb: Mapping[tuple[str, str, int], str],
+        inverted: frozenset[Rule] = frozenset(),
+        *,
+        traced: bool = True,
+    ) -> None:
         self.topology = topology
-        self.fdb: dict[tuple[str, int], str] = {}
+        self.fdb = dict(fdb)
+        self.arrivals: dict[str, list[Frame]] = {}
+        self.maybe: dict[str, list[Frame]] = {}
         self._inverted = inverted
+        self._traced = traced
         self._pending: deque[tuple[Hop, str, Frame]] = deque()
         self._trace: list[Step] = []
-        self._arrivals: dict[str, list[Frame]] = {name: [] for name in topology.observers}
-        self._maybe: dict[str, list[Frame]] = {}
 
     def decide(self, at: str, rule: Rule, holds: bool, because: str = "") -> bool:
         """Take the decision `rule` at the device `at`; the outcome goes into the trace."""
         outcome = holds is not (rule in self._inverted)
-        self._trace.append(Step(at, because, rule, outcome))
+        if self._traced:
+            self._trace.append(Step(at, because, rule, outcome))
         return outcome
 
     def note(self, at: str, text: str) -> None:
         """Something that happens without a decision."""
-        self._trace.append(Step(at, text))
-
-    def forget(self) -> None:
-        """Drop the trace so far: what only prepares the walk explains nothing."""
-        self._trace.clear()
+        if self._traced:
+            self._trace.append(Step(at, text))
 
     def put(self, hop: Hop, at: str, frame: Frame) -> None:
         """`frame` is at `hop` of the device or station `at` next."""
@@ -68,12 +78,13 @@ class Walk:
 
     def arrive(self, observer: str, frame: Frame) -> None:
         """`observer` sees `frame`."""
-        self._arrivals[observer].append(frame)
-        self._trace.append(Step(observer, "receives a copy"))
+        self.arrivals.setdefault(observer, []).append(frame)
+        if self._traced:
+            self._trace.append(Step(observer, "receives a copy"))
 
     def may_arrive(self, observer: str, frame: Frame) -> None:
         """`observer` sees `frame` if the hash of its filter happens to collide."""
-        self._maybe.setdefault(observer, []).append(frame)
+        self.maybe.setdefault(observer, []).append(frame)
 
     def run(self, handlers: Mapping[Hop, Handler]) -> None:
         """Follow the frame and its copies until nothing is on its way."""
@@ -87,7 +98,7 @@ class Walk:
     def prediction(self) -> Prediction:
         """What has come of it."""
         return Prediction(
-            {name: tuple(frames) for name, frames in self._arrivals.items()},
-            {name: tuple(frames) for name, frames in self._maybe.items()},
+            {name: tuple(self.arrivals.get(name, ())) for name in self.topology.observers},
+            {name: tuple(frames) for name, frames in self.maybe.items()},
             tuple(self._trace),
         )

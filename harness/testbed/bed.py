@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import DifferenceError, KernelError
@@ -19,17 +21,27 @@ from harness.kernel.packets import plain_socket
 from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
 from harness.kernel.taps import Tap
-from harness.model import Prediction, predict
 from harness.model.bridge import behind
-from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Mode, is_multicast
+from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Guest
 from harness.resource import Resource
-from harness.stimulus import Stimulus, frame_of
+from harness.stimulus import Stimulus
 from harness.testbed.causes import causes
-from harness.testbed.endpoints import LOST_AFTER, Endpoint, RingEndpoint, Seen, TapEndpoint
-from harness.testbed.ends import ring_ends
-from harness.testbed.sentinels import SentinelPlan, plan, reachable
+from harness.testbed.changes import transition
+from harness.testbed.endpoints import (
+    DEADLINE,
+    LOST_AFTER,
+    Endpoint,
+    RingEndpoint,
+    Seen,
+    TapEndpoint,
+    Wanted,
+)
+from harness.testbed.ends import guest_end, ring_ends
+from harness.testbed.sentinels import hears, plan
+from harness.testbed.shots import Loaded, Sentinels, Shot, make_shot
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
-from harness.testbed.wiring import BEACON, Wiring
+from harness.testbed.volley import MOST_AT_ONCE, load
+from harness.testbed.wiring import Wiring
 from harness.topology import Topology
 
 if TYPE_CHECKING:
@@ -42,38 +54,6 @@ _IDENT = struct.Struct("<I").pack_into
 _READY_WITHIN = 5.0  # seconds; a carrier is up after a fraction of a millisecond
 _READY_ROUND = 0.002
 _AWAITED_FOR = 1.0
-
-Send = Callable[[bytearray], object]
-Loaded = tuple[tuple[bytearray, int, Send], ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Sentinels:
-    """Sentinels made ready: the bytes of each, where its ident goes, and what sends it."""
-
-    others: Loaded
-    unicast: Loaded
-    group: Loaded
-
-
-@dataclass(frozen=True, eq=False)
-class _Shot:
-    """A stimulus made ready: its bytes and where its ident goes, its sender, what must be seen.
-
-    `awaited` are observers where no sentinel can arrive, but copies must: endpoint, observer
-    and how many.
-    """
-
-    stimulus: Stimulus
-    buffer: bytearray
-    ident_at: int
-    send: Send
-    group: bool
-    misleads: bool
-    rounds: int
-    prediction: Prediction
-    expected: Seen
-    awaited: tuple[tuple[Endpoint, str, int], ...]
 
 
 class Testbed(Resource):
@@ -98,17 +78,18 @@ class Testbed(Resource):
         self.on_verdict: Callable[[Verdict, float], object] | None = None
         self.backend = backend
         self._ident = 0
-        self._shots: dict[Stimulus, _Shot] = {}
+        self._shots: dict[Stimulus, Shot] = {}
+        self._senders: dict[str, socket.socket] = {}
+        self._closing: list[Future[None]] = []
         self._dirty = False
         self._undo = ExitStack()
         try:
             self._pin()
             self.wiring = self._undo.enter_context(Wiring(topology, stock))
-            self.endpoints = self._build()
-            self._others = [e for n, e in self.endpoints.items() if n not in self._guest_names()]
-            self._guests = [self.endpoints[n] for n in self._guest_names()]
-            self._sentinels = self._load(plan(topology))
-            self._primes = self._make_primes()
+            self.endpoints: dict[str, Endpoint] = {}
+            self._undo.callback(_close_all, self.endpoints)
+            self._build()
+            self._configure()
             self._get_ready()
         except BaseException:
             self.close()
@@ -122,23 +103,18 @@ class Testbed(Resource):
 
     # ------------------------------------------------------------------ building
 
-    def _guest_names(self) -> list[str]:
-        return [guest.name for guest in self.topology.guests]
-
-    def _build(self) -> dict[str, Endpoint]:
+    def _build(self) -> None:
         """Links and endpoints: stations by name; `LOWER.wire` and `LOWER.ipv4` only read.
 
         The rings wait for an RCU grace period while the links are made.
         """
         ends = list(ring_ends(self.topology, self.wiring, self.backend))
-        endpoints: dict[str, Endpoint] = {}
-        self._undo.callback(_close_all, endpoints)
         waiting = [(end, end.place.ring()) for end in ends]
         try:
             self.wiring.build()
         finally:
             for end, ring in waiting:
-                endpoints[end.name] = RingEndpoint(end, ring.result())
+                self.endpoints[end.name] = RingEndpoint(end, ring.result())
         for end, ring in waiting:
             ring.result().attach(
                 end.link,
@@ -149,27 +125,49 @@ class Testbed(Resource):
             )
         if self.backend is Backend.TAP:
             for guest in self.topology.guests:
-                tap = Tap.open(self.wiring.host, guest.name, mac=guest.mac)
-                expects = reachable(self.topology, guest)
-                endpoints[guest.name] = TapEndpoint(tap, expects_sentinel=expects)
-        return endpoints
+                self._plug_in(guest)
 
-    def _load(self, sentinels: SentinelPlan) -> _Sentinels:
-        """Sockets that the sentinels start from: the beacon, and the switch's end of each wire."""
-        switch = self.wiring.switch
-        senders = {}
-        for link in (BEACON, *(w for w, _ in (*sentinels.unicast, *sentinels.group))):
-            if link not in senders:
-                senders[link] = plain_socket(switch, link)
-                self._undo.callback(senders[link].close)
+    def _plug_in(self, guest: Guest) -> None:
+        """Open a guest's end, which may have one in another namespace already."""
+        if self.backend is Backend.TAP:
+            place = self.wiring.namespace_of(guest.name)
+            self.endpoints[guest.name] = TapEndpoint(Tap.open(place, guest.name, mac=guest.mac))
+            return
+        end = guest_end(self.wiring, guest)
+        ring = end.place.ring().result()
+        self.endpoints[guest.name] = RingEndpoint(end, ring)
+        ring.attach(end.link, unwanted=end.unwanted)
+
+    def _configure(self) -> None:
+        """What follows from the topology: who is read when, sentinels, priming frames."""
+        self._shots.clear()
+        for name, endpoint in self.endpoints.items():
+            endpoint.expects_sentinel = hears(self.topology, name)
+        hearing = [(n, e) for n, e in self.endpoints.items() if e.expects_sentinel]
+        self._others = [e for name, e in hearing if not self.topology.is_guest(name)]
+        self._guests = [e for name, e in hearing if self.topology.is_guest(name)]
+        self._deaf = [e for e in self.endpoints.values() if not e.expects_sentinel]
+        self._sentinels = self._load()
+        self._primes = self._make_primes()
+
+    def _sender(self, link: str) -> socket.socket:
+        if link not in self._senders:
+            self._senders[link] = plain_socket(self.wiring.switch, link)
+            self._undo.callback(self._senders[link].close)
+        return self._senders[link]
+
+    def _load(self) -> Sentinels:
+        """Sentinels made ready: from the beacons, and from the switch's end of each wire."""
+        sentinels, beacons = plan(self.topology), self.wiring.beacons
 
         def loaded(frames: Iterable[tuple[str, Frame]]) -> Loaded:
             return tuple(
-                (bytearray(f.to_bytes()), ident_offset(f), senders[link].send) for link, f in frames
+                (bytearray(f.to_bytes()), ident_offset(f), self._sender(link).send)
+                for link, f in frames
             )
 
-        return _Sentinels(
-            loaded((BEACON, frame) for frame in sentinels.others),
+        return Sentinels(
+            loaded((beacons[switch], frame) for switch, frame in sentinels.others),
             loaded(sentinels.unicast),
             loaded(sentinels.group),
         )
@@ -181,8 +179,8 @@ class Testbed(Resource):
         primes = {}
         for station, mac in self.topology.macs.items():
             port, _ = behind(self.topology, station)
-            down = any(g.name == station and not g.up for g in self.topology.guests)
-            if port is not None and not down:
+            down = self.topology.is_guest(station) and not self.topology.guest(station).up
+            if port is not None and not down and self.topology.has_carrier(port.to):
                 # From outside only a broadcast is sure to be flooded to the wires.
                 dst = BROADCAST_MAC if station in self.wiring.outside else NOWHERE_MAC
                 primes[station] = Frame(dst, mac, payload=payload(Kind.PRIME)).to_bytes()
@@ -207,7 +205,7 @@ class Testbed(Resource):
                 wire.ring.wait(_READY_ROUND)
                 heard = wire.drain_primes()
                 unheard = {s: mac for s, mac in unheard.items() if mac not in heard}
-            lost = [] if unheard else self._barrier({}, lost_after=_READY_ROUND)
+            lost = [] if unheard else self._barrier({}, patience=_READY_ROUND)
             if not unheard and not lost:
                 # Heard on the wire is not yet learned: the port may have been disabled still.
                 self.prime()
@@ -220,18 +218,33 @@ class Testbed(Resource):
                     f"not heard or reached after {_READY_WITHIN:g} s: {silent}",
                 )
 
-    def set_hairpins(self, topology: Topology) -> None:
-        """Make this the testbed of `topology`, which may differ in hairpin alone.
+    def become(self, topology: Topology) -> None:
+        """Make this the testbed of `topology`, live.
 
-        Raises ValueError when it differs in more.
+        Guests may come, go and change, lower devices change address and state, switch ports their
+        settings. Raises ValueError when the two differ in more, KernelError when the kernel
+        refuses; the testbed then is of no use any more.
         """
-        if topology == self.topology:
+        before = self.topology
+        if topology == before:
             return
-        if topology.without_hairpin != self.topology.without_hairpin:
-            raise ValueError("the topologies differ in more than hairpin")
-        self.wiring.set_ports(topology)
+        transition(self.wiring, topology)
         self.topology = topology
-        self._shots.clear()
+        gone = []
+        for guest in before.guests:
+            stays = topology.is_guest(guest.name)
+            moved = stays and topology.guest(guest.name).namespace != guest.namespace
+            if not stays or (moved and self.backend is Backend.PACKET):
+                gone.append(self.endpoints.pop(guest.name))
+        for guest in topology.guests:
+            if guest.name not in self.endpoints:
+                self._plug_in(guest)
+        for endpoint in gone:
+            self._closing.append(on_thread(endpoint.close))
+        known = self._primes
+        self._configure()
+        if self._primes != known:
+            self._get_ready()
 
     def prime(self) -> None:
         """Let the switch forget everything and hear every station again."""
@@ -244,18 +257,12 @@ class Testbed(Resource):
     # ------------------------------------------------------------------ observing
 
     def _barrier(
-        self,
-        seen: Seen,
-        *,
-        stimulus: int = 0,
-        rounds: int = 1,
-        group: bool = True,
-        lost_after: float = LOST_AFTER,
+        self, wanted: Wanted, *, rounds: int = 1, group: bool = True, patience: float = LOST_AFTER
     ) -> list[str]:
         """Sentinels, and reading up to them: first the others, then the guests.
 
-        Copies of the stimulus with the ident `stimulus` go into `seen`. Returns the endpoints
-        that no sentinel has reached though it should have.
+        Copies of the stimuli go to what `wanted` has for them. Returns the endpoints that no
+        sentinel has reached within `patience` seconds though it should have.
         """
         lost = []
         ident = self._ident
@@ -265,53 +272,33 @@ class Testbed(Resource):
                 _IDENT(buffer, at, ident)
                 send(buffer)
             for endpoint in self._others:
-                if endpoint.collect(ident, seen, stimulus, lost_after) is _LOST:
+                if endpoint.collect(ident, wanted, patience) is _LOST:
                     lost.append(endpoint.name)
         for buffer, at, send in self._sentinels.group if group else self._sentinels.unicast:
             _IDENT(buffer, at, ident)
             send(buffer)
         for endpoint in self._guests:
-            if endpoint.collect(ident, seen, stimulus, lost_after) is _LOST:
+            if endpoint.collect(ident, wanted, patience) is _LOST:
                 lost.append(endpoint.name)
+        if self._deaf:
+            # One deadline for all of them.
+            give_up = time.monotonic() + DEADLINE
+            for endpoint in self._deaf:
+                endpoint.collect(ident, wanted, max(0.0, give_up - time.monotonic()))
         self._ident = ident
         return lost
 
-    def _shot(self, stimulus: Stimulus) -> _Shot:
+    def _shot(self, stimulus: Stimulus) -> Shot:
         shot = self._shots.get(stimulus)
         if shot is None:
-            shot = self._shots[stimulus] = self._make_shot(stimulus)
+            # An unknown sender is for make_shot to refuse.
+            end = self.endpoints.get(stimulus.sender)
+            send = end.send if end else bytes
+            shot = make_shot(self.topology, stimulus, send, self._endpoint_of)
+            self._shots[stimulus] = shot
         return shot
 
-    def _make_shot(self, stimulus: Stimulus) -> _Shot:
-        frame = frame_of(self.topology, stimulus)
-        prediction = predict(self.topology, stimulus)
-        group = is_multicast(frame.dst)
-        requeued = any(g.mode is Mode.SOURCE for g in self.topology.guests)
-        return _Shot(
-            stimulus=stimulus,
-            buffer=bytearray(frame.to_bytes()),
-            ident_at=ident_offset(frame),
-            send=self.endpoints[stimulus.sender].send,
-            group=group,
-            # The switch has learned what no later stimulus may find: a stolen source, or a
-            # station in another VLAN.
-            misleads=bool(stimulus.source)
-            or (stimulus.tag is not None and self.topology.switch.vlan_filtering),
-            rounds=2 if group or requeued or stimulus.via else 1,
-            prediction=prediction,
-            awaited=tuple(
-                (self._endpoint_of(name), name, len(frames))
-                for name, frames in prediction.arrivals.items()
-                if frames and not self._endpoint_of(name).expects_sentinel
-            ),
-            expected={
-                name: [f.to_bytes() for f in frames]
-                for name, frames in prediction.arrivals.items()
-                if frames
-            },
-        )
-
-    def _fire(self, shot: _Shot) -> tuple[Seen, list[str]]:
+    def _fire(self, shot: Shot) -> tuple[Seen, list[str]]:
         """Send, then read everybody up to the sentinel; also whose sentinel was lost."""
         if self._dirty:
             self.prime()
@@ -320,17 +307,18 @@ class Testbed(Resource):
         self._ident = ident = self._ident + 1
         _IDENT(shot.buffer, shot.ident_at, ident)
         shot.send(shot.buffer)
-        lost = self._barrier(seen, stimulus=ident, rounds=shot.rounds, group=shot.group)
+        wanted = {ident: seen}
+        lost = self._barrier(wanted, rounds=shot.rounds, group=shot.group)
         if shot.awaited:
-            self._await(shot, seen, ident)
+            self._await(shot, wanted, ident)
         return seen, lost
 
-    def _await(self, shot: _Shot, seen: Seen, ident: int) -> None:
+    def _await(self, shot: Shot, wanted: Wanted, ident: int) -> None:
         """Where a deadline decides: only "nothing" is taken early, what must come is waited for."""
         give_up = time.monotonic() + _AWAITED_FOR
         for endpoint, observer, copies in shot.awaited:
-            while len(seen.get(observer, ())) < copies and time.monotonic() < give_up:
-                endpoint.collect(0, seen, ident)
+            while len(wanted[ident].get(observer, ())) < copies and time.monotonic() < give_up:
+                endpoint.collect(0, wanted, DEADLINE)
 
     def agrees(self, stimulus: Stimulus) -> bool:
         """Send `stimulus` and say whether every observer saw what was predicted, to the byte.
@@ -342,6 +330,36 @@ class Testbed(Resource):
         if seen == shot.expected and not lost:
             return True
         return not self._judge(shot, seen, lost).differences
+
+    def burst(self, stimuli: Sequence[Stimulus]) -> list[Verdict]:
+        """Send all of `stimuli`, then one barrier for all; the verdicts that differ.
+
+        The cheapest way to many verdicts. No stimulus may mislead the switch (a stolen source).
+        """
+        if self._dirty:
+            self.prime()
+        differing = []
+        for start in range(0, len(stimuli), MOST_AT_ONCE):
+            volley = load(self.topology, stimuli[start : start + MOST_AT_ONCE])
+            wanted: dict[int, Seen] = {}
+            for ident, shot in enumerate(volley.loaded, self._ident + 1):
+                wanted[ident] = {}
+                _IDENT(shot.buffer, shot.ident_at, ident)
+                self.endpoints[shot.stimulus.sender].send(shot.buffer)
+            self._ident += len(wanted)
+            lost = self._barrier(wanted, rounds=volley.rounds, group=volley.group)
+            for shot, (ident, seen) in zip(volley.loaded, wanted.items(), strict=True):
+                if seen != shot.expected or lost:
+                    verdict = self._late(shot.stimulus, ident, wanted, lost)
+                    differing += [verdict] if verdict.differences else []
+        return differing
+
+    def _late(self, stimulus: Stimulus, ident: int, wanted: Wanted, lost: list[str]) -> Verdict:
+        """The verdict on a stimulus of a volley, its last copies waited for where need be."""
+        shot = self._shot(stimulus)
+        if shot.awaited:
+            self._await(shot, wanted, ident)
+        return self._judge(shot, wanted[ident], lost)
 
     def observe(self, stimulus: Stimulus) -> Observation:
         """Send `stimulus` and see who receives it. Raises StimulusError."""
@@ -386,7 +404,7 @@ class Testbed(Resource):
         self._undo.callback(opened.close)
         return opened
 
-    def _judge(self, shot: _Shot, seen: Seen, lost: list[str]) -> Verdict:
+    def _judge(self, shot: Shot, seen: Seen, lost: list[str]) -> Verdict:
         return judge(self.topology, shot.stimulus, shot.prediction, self._observation(seen, lost))
 
     def _observation(self, seen: Seen, lost: list[str]) -> Observation:
@@ -411,6 +429,8 @@ class Testbed(Resource):
     def close(self) -> None:
         """Take everything down; idempotent."""
         self._undo.close()
+        while self._closing:
+            self._closing.pop().result()
 
 
 def _close_all(endpoints: dict[str, Endpoint]) -> None:

@@ -12,6 +12,7 @@ import select
 import struct
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from harness.errors import StrayFrameError
 from harness.frames import IDENT_AT, MAGIC, Kind
@@ -20,7 +21,15 @@ from harness.kernel.taps import Tap
 from harness.testbed.ends import RingEnd
 from harness.testbed.verdict import Barrier
 
-__all__ = ["DEADLINE", "LOST_AFTER", "Endpoint", "RingEndpoint", "TapEndpoint"]
+__all__ = [
+    "DEADLINE",
+    "LOST_AFTER",
+    "Endpoint",
+    "RingEndpoint",
+    "Seen",
+    "TapEndpoint",
+    "Wanted",
+]
 
 # Where no sentinel can arrive. The sentinels of all others have arrived by then, so what was
 # to come is here already but for a softirq that the scheduler has put off.
@@ -51,6 +60,9 @@ _STIMULUS = _head(Kind.STIMULUS)
 Seen = dict[str, list[bytes]]
 """Observer name to the frames it has received; observers that have received none are absent."""
 
+Wanted = Mapping[int, Seen]
+"""Ident of each stimulus that is observed to what has been seen of it."""
+
 
 def _locate(frame: bytes | bytearray | memoryview) -> int:
     """Offset of hairpin's payload in a frame, behind tags and IPv4 if need be, or -1."""
@@ -64,11 +76,11 @@ def _locate(frame: bytes | bytearray | memoryview) -> int:
 
 
 class Endpoint(ABC):
-    """Somebody's end of the network. `expects_sentinel`: whether one can arrive there."""
+    """Somebody's end of the network. `expects_sentinel`: whether one can arrive there now."""
 
-    def __init__(self, name: str, *, sentinel: Kind, expects_sentinel: bool = True) -> None:
+    def __init__(self, name: str, *, sentinel: Kind) -> None:
         self.name = name
-        self.expects_sentinel = expects_sentinel
+        self.expects_sentinel = True
         self._sentinel = _head(sentinel)
 
     @abstractmethod
@@ -76,24 +88,20 @@ class Endpoint(ABC):
         """Put a frame on its way. Raises OSError."""
 
     @abstractmethod
-    def collect(
-        self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
-    ) -> Barrier:
-        """Read up to the sentinel of round `ident`; copies of `stimulus` go into `seen`.
+    def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
+        """Read up to the sentinel of round `ident`; copies of stimuli go to what `wanted` has.
 
-        A sentinel that is expected and does not come within `lost_after` seconds is lost.
-        Raises StrayFrameError when a copy of another stimulus turns up.
+        A sentinel that is expected and does not come within `patience` seconds is lost; where
+        none is expected, that is the deadline. Raises StrayFrameError when a copy of a stimulus
+        turns up that is not wanted.
         """
 
     @abstractmethod
     def close(self) -> None:
         """Idempotent."""
 
-    def _patience(self, lost_after: float) -> tuple[float, Barrier]:
-        """When to give up, on the monotonic clock, and what it means."""
-        if self.expects_sentinel:
-            return time.monotonic() + lost_after, Barrier.LOST
-        return time.monotonic() + DEADLINE, Barrier.DEADLINE
+    def _given_up(self) -> Barrier:
+        return Barrier.LOST if self.expects_sentinel else Barrier.DEADLINE
 
     def _keep(self, frame: bytes | bytearray, at: int, observer: str, seen: Seen) -> None:
         """A copy of the stimulus, its payload at `at`, ident set to 0."""
@@ -103,7 +111,7 @@ class Endpoint(ABC):
         else:
             seen[observer] = [copy]
 
-    def _unusual(self, frame: bytes | bytearray, observer: str, seen: Seen, stimulus: int) -> None:
+    def _unusual(self, frame: bytes | bytearray, observer: str, wanted: Wanted) -> None:
         """Anything but a plain frame of this round: tagged, IPv4, stale or not hairpin's."""
         at = _locate(frame)
         if at < 0:
@@ -111,18 +119,19 @@ class Endpoint(ABC):
         head, found = _mark(frame, at)
         if head != _STIMULUS:
             return
-        if found != stimulus:
+        if found not in wanted:
+            observed = ", ".join(map(str, wanted)) or "none"
             raise StrayFrameError(
-                f"{observer} received stimulus {found} while {stimulus} was observed"
+                f"{observer} received stimulus {found} while {observed} was observed"
             )
-        self._keep(frame, at, observer, seen)
+        self._keep(frame, at, observer, wanted[found])
 
 
 class TapEndpoint(Endpoint):
     """A guest's tap descriptor."""
 
-    def __init__(self, tap: Tap, *, expects_sentinel: bool) -> None:
-        super().__init__(tap.name, sentinel=Kind.SENTINEL_TAP, expects_sentinel=expects_sentinel)
+    def __init__(self, tap: Tap) -> None:
+        super().__init__(tap.name, sentinel=Kind.SENTINEL_TAP)
         self.tap = tap
         buffer = bytearray(_BUFFER)
         self._hot = (tap.fd, buffer, [buffer], self._sentinel)
@@ -133,9 +142,7 @@ class TapEndpoint(Endpoint):
         """A write to the tap: the guest transmits."""
         os.write(self.tap.fd, frame)
 
-    def collect(
-        self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
-    ) -> Barrier:
+    def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
         """See Endpoint."""
         fd, buffer, buffers, sentinel = self._hot
         give_up = 0.0
@@ -143,20 +150,19 @@ class TapEndpoint(Endpoint):
             try:
                 length = _readv(fd, buffers)
             except BlockingIOError:
-                if not give_up:
-                    give_up, verdict = self._patience(lost_after)
+                give_up = give_up or time.monotonic() + patience
                 left = give_up - time.monotonic()
                 if left <= 0 or not self._poll.poll(left * 1000):
-                    return verdict
+                    return self._given_up()
                 continue
             head, found = _mark(buffer, _UNTAGGED)
             if head == sentinel:
                 if found == ident:
                     return _SENTINEL
-            elif head == _STIMULUS and found == stimulus:
-                self._keep(buffer[:length], _UNTAGGED, self.name, seen)
+            elif head == _STIMULUS and found in wanted:
+                self._keep(buffer[:length], _UNTAGGED, self.name, wanted[found])
             else:
-                self._unusual(buffer[:length], self.name, seen, stimulus)
+                self._unusual(buffer[:length], self.name, wanted)
 
     def close(self) -> None:
         """See Endpoint."""
@@ -167,7 +173,7 @@ class RingEndpoint(Endpoint):
     """A packet ring, attached to its link."""
 
     def __init__(self, end: RingEnd, ring: Ring) -> None:
-        super().__init__(end.name, sentinel=end.sentinel, expects_sentinel=end.expects_sentinel)
+        super().__init__(end.name, sentinel=end.sentinel)
         self.ring = ring
         self._hot = (ring, ring.peek, ring.buffer, self._sentinel)
         self._observers = end.observers
@@ -180,20 +186,17 @@ class RingEndpoint(Endpoint):
             if error.errno != errno.ENETDOWN:
                 raise
 
-    def collect(
-        self, ident: int, seen: Seen, stimulus: int = 0, lost_after: float = LOST_AFTER
-    ) -> Barrier:
+    def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
         """See Endpoint."""
         ring, peek, buffer, sentinel = self._hot
         give_up = 0.0
         while True:
             start = peek()
             if start < 0:
-                if not give_up:
-                    give_up, verdict = self._patience(lost_after)
+                give_up = give_up or time.monotonic() + patience
                 left = give_up - time.monotonic()
                 if left <= 0 or not ring.wait(left):
-                    return verdict
+                    return self._given_up()
                 continue
             head, found = _mark(buffer, start + _UNTAGGED)
             if head == sentinel:
@@ -203,11 +206,11 @@ class RingEndpoint(Endpoint):
             else:
                 frame, packet_type = ring.take()
                 observer = self._observers.get(packet_type, self.name)
-                plain = head == _STIMULUS and found == stimulus
+                plain = head == _STIMULUS and found in wanted
                 if plain and frame[_UNTAGGED : _UNTAGGED + 4] == MAGIC:
-                    self._keep(frame, _UNTAGGED, observer, seen)
+                    self._keep(frame, _UNTAGGED, observer, wanted[found])
                 else:  # also what had its tag taken out, and put back by `take`
-                    self._unusual(frame, observer, seen, stimulus)
+                    self._unusual(frame, observer, wanted)
 
     def drain_primes(self) -> set[bytes]:
         """Source addresses of the priming frames received so far; everything else is dropped."""

@@ -9,12 +9,11 @@ from harness.frames import ETHERTYPE_EXPERIMENTAL, ETHERTYPE_IPV4, Kind
 from harness.kernel.features import Backend
 from harness.kernel.packets import ETH_P_ALL, PACKET_OTHERHOST, PACKET_OUTGOING
 from harness.kernel.stock import Furnished
-from harness.parts import LowerKind
-from harness.testbed.sentinels import reachable
+from harness.parts import Guest, LowerKind
 from harness.testbed.wiring import Wiring
 from harness.topology import Topology
 
-__all__ = ["RingEnd", "ring_ends"]
+__all__ = ["RingEnd", "guest_end", "ring_ends"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,6 @@ class RingEnd:
     outgoing: bool = False
     only_index: int | None = None
     observers: Mapping[int, str] = field(default_factory=dict)
-    expects_sentinel: bool = True
 
     @property
     def unwanted(self) -> Kind:
@@ -44,13 +42,7 @@ def ring_ends(topology: Topology, wiring: Wiring, backend: Backend) -> Iterator[
     """Every ring of the testbed: guests' only where taps cannot be opened."""
     if backend is Backend.PACKET:
         for guest in topology.guests:
-            yield RingEnd(
-                guest.name,
-                wiring.host_place,
-                guest.name,
-                Kind.SENTINEL_TAP,
-                expects_sentinel=reachable(topology, guest),
-            )
+            yield guest_end(wiring, guest)
     for lower in topology.lowers:
         yield from _host_ends(topology, wiring, lower.name)
         if lower.kind is LowerKind.VETH:
@@ -68,12 +60,16 @@ def ring_ends(topology: Topology, wiring: Wiring, backend: Backend) -> Iterator[
         yield RingEnd(name, place, name, Kind.SENTINEL_NET)
 
 
+def guest_end(wiring: Wiring, guest: Guest) -> RingEnd:
+    """The ring that stands for a guest's tap."""
+    return RingEnd(guest.name, wiring.guest_place(guest), guest.name, Kind.SENTINEL_TAP)
+
+
 def _host_ends(topology: Topology, wiring: Wiring, lower: str) -> Iterator[RingEnd]:
     """The host's stack: bound to a protocol, a socket sees what macvlan has let pass."""
     protocols = {lower: ETHERTYPE_EXPERIMENTAL}
     if topology.router:
         protocols[f"{lower}.ipv4"] = ETHERTYPE_IPV4
-    carried = topology.root_of(lower).kind is LowerKind.VETH
     for name, protocol in protocols.items():
         mine = dict.fromkeys(range(PACKET_OTHERHOST), lower)
         yield RingEnd(
@@ -84,5 +80,4 @@ def _host_ends(topology: Topology, wiring: Wiring, lower: str) -> Iterator[RingE
             protocol=protocol,
             only_index=wiring.index[lower],
             observers={**mine, PACKET_OTHERHOST: f"{lower}.otherhost"},
-            expects_sentinel=carried and name == lower,
         )

@@ -27,18 +27,18 @@ from harness.model.bridge import behind
 from harness.parts import BEACON_MAC, BROADCAST_MAC, NOWHERE_MAC, Guest, LowerKind, Mode
 from harness.topology import Topology
 
-__all__ = ["SentinelPlan", "plan", "reachable"]
+__all__ = ["SentinelPlan", "hears", "plan", "reachable"]
 
 
 @dataclass(frozen=True)
 class SentinelPlan:
     """The frames of one round, ident 0.
 
-    `others` start at the beacon. Those for guests start at the switch's end of a wire: pairs of
-    lower device and frame, for `unicast` and for `group` stimuli.
+    `others` start at a beacon: pairs of switch and frame. Those for guests start at the switch's
+    end of a wire: pairs of lower device and frame, for `unicast` and for `group` stimuli.
     """
 
-    others: tuple[Frame, ...]
+    others: tuple[tuple[str, Frame], ...]
     unicast: tuple[tuple[str, Frame], ...]
     group: tuple[tuple[str, Frame], ...]
 
@@ -46,7 +46,20 @@ class SentinelPlan:
 def reachable(topology: Topology, guest: Guest) -> bool:
     """Whether a sentinel can arrive at the guest's endpoint."""
     wired = topology.root_of(guest.lower).kind is LowerKind.VETH
+    wired = wired and topology.has_carrier(guest.lower)
     return wired and guest.up and (guest.mode is not Mode.SOURCE or bool(guest.sources))
+
+
+def hears(topology: Topology, endpoint: str) -> bool:
+    """Whether a sentinel can arrive at the endpoint of that name."""
+    station, _, part = endpoint.partition(".")
+    if topology.is_guest(station):
+        return reachable(topology, topology.guest(station))
+    if part == "ipv4":
+        return False  # sentinels are of another protocol
+    if topology.is_lower(station) and topology.root_of(station).kind is LowerKind.DUMMY:
+        return False
+    return topology.has_carrier(station)
 
 
 def plan(topology: Topology) -> SentinelPlan:
@@ -82,18 +95,20 @@ def _for_guests(topology: Topology, *, group: bool) -> Iterator[tuple[str, Frame
             yield wire, _frame(kind, guest.mac, tag)
 
 
-def _for_others(topology: Topology) -> Iterator[Frame]:
+def _for_others(topology: Topology) -> Iterator[tuple[str, Frame]]:
     """Flooded frames, each once: unknown unicast, or broadcast where that does not arrive."""
     frames = {}
     for station in (*(x.name for x in topology.lowers), *topology.plugged()):
         port, tag = behind(topology, station)
-        if port is None:
+        if port is None or not topology.has_carrier(station):
             continue
-        if tag is None and topology.switch.vlan_filtering:
+        switch = topology.switch_of(port.to)
+        if tag is None and switch.vlan_filtering:
             tag = Tag(port.pvid)
         passthru = any(g.mode is Mode.PASSTHRU for g in topology.guests_on(station))
         # Passthru takes all unicast away from the host; a port that does not flood gets only
         # what the switch has learned, and a stimulus may just have misled it.
         dst = BROADCAST_MAC if passthru or not port.flood else NOWHERE_MAC
-        frames[dst, tag] = _frame(Kind.SENTINEL_NET, dst, tag)
-    yield from frames.values()
+        frames[switch.name, dst, tag] = _frame(Kind.SENTINEL_NET, dst, tag)
+    for (switch_name, _, _), frame in frames.items():
+        yield switch_name, frame

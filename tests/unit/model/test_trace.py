@@ -27,6 +27,7 @@ def decisions(topology, stimulus):
 
 
 SWITCHED = [
+    ("switch", Rule.PORT_UP, True),
     ("switch", Rule.RESERVED_GROUP, False),
     ("switch", Rule.LEARN, True),
 ]
@@ -40,7 +41,9 @@ SWITCHED = [
             Stimulus("a", "b"),
             [
                 ("a", Rule.TX_UP, True),
+                ("a", Rule.CARRIER, True),
                 ("a", Rule.BRIDGE_DIRECT, True),
+                ("lower", Rule.FORWARDABLE, True),
                 ("lower", Rule.PASSTHRU_ALL, False),
                 ("lower", Rule.LOOKUP, True),
                 ("b", Rule.SOURCE_NO_UNICAST, False),
@@ -52,7 +55,9 @@ SWITCHED = [
             Stimulus("a", "b"),
             [
                 ("a", Rule.TX_UP, True),
+                ("a", Rule.CARRIER, True),
                 ("a", Rule.BRIDGE_DIRECT, False),
+                ("lower", Rule.CARRIER, True),
                 ("lower", Rule.WIRED, True),
                 *SWITCHED,
                 ("switch", Rule.FDB_HIT, True),
@@ -65,11 +70,14 @@ SWITCHED = [
             Stimulus("a", "b"),
             [
                 ("a", Rule.TX_UP, True),
+                ("a", Rule.CARRIER, True),
                 ("a", Rule.BRIDGE_DIRECT, False),
+                ("lower", Rule.CARRIER, True),
                 ("lower", Rule.WIRED, True),
                 *SWITCHED,
                 ("switch", Rule.FDB_HIT, True),
                 ("switch", Rule.HAIRPIN, True),
+                ("switch", Rule.PORT_UP, True),
                 ("lower", Rule.PASSTHRU_ALL, False),
                 ("lower", Rule.LOOKUP, True),
                 ("b", Rule.SOURCE_NO_UNICAST, False),
@@ -81,11 +89,14 @@ SWITCHED = [
             Stimulus("a", BROADCAST),
             [
                 ("a", Rule.TX_UP, True),
+                ("a", Rule.CARRIER, True),
                 ("b", Rule.BRIDGE_FLOOD, False),
+                ("lower", Rule.CARRIER, True),
                 ("lower", Rule.WIRED, True),
                 *SWITCHED,
                 ("switch", Rule.FLOOD_GROUP, True),
                 ("switch", Rule.HAIRPIN, True),
+                ("switch", Rule.PORT_UP, True),
                 ("a", Rule.OWN_RETURN, True),
             ],
             id="private broadcast, hairpin on: back to its sender",
@@ -95,11 +106,14 @@ SWITCHED = [
             Stimulus("a", BROADCAST),
             [
                 ("a", Rule.TX_UP, True),
+                ("a", Rule.CARRIER, True),
                 ("b", Rule.BRIDGE_FLOOD, False),
+                ("lower", Rule.CARRIER, True),
                 ("lower", Rule.WIRED, True),
                 *SWITCHED,
                 ("switch", Rule.FLOOD_GROUP, True),
                 ("switch", Rule.HAIRPIN, True),
+                ("switch", Rule.PORT_UP, True),
                 ("a", Rule.OWN_RETURN, False),
                 ("lower", Rule.PORT_FILTER, True),
                 ("lower", Rule.QUEUE_ROOM, True),
@@ -119,6 +133,7 @@ SWITCHED = [
                 *SWITCHED,
                 ("switch", Rule.FDB_HIT, False),
                 ("switch", Rule.FLOOD_UNKNOWN, True),
+                ("switch", Rule.PORT_UP, True),
                 ("switch", Rule.FLOOD_UNKNOWN, True),
                 ("switch", Rule.HAIRPIN, False),
                 ("lower", Rule.PASSTHRU_ALL, True),
@@ -132,6 +147,7 @@ SWITCHED = [
             [
                 *SWITCHED,
                 ("switch", Rule.FDB_HIT, True),
+                ("switch", Rule.PORT_UP, True),
                 ("s", Rule.SOURCE_LIST, True),
                 ("s", Rule.SOURCE_CONSUME, True),
                 ("s", Rule.RX_UP, True),
@@ -147,16 +163,18 @@ SWITCHED = [
         pytest.param(
             Topology([Guest("a")], lowers=[Lower(kind=LowerKind.DUMMY)]),
             Stimulus("lower", BROADCAST),
-            [("lower", Rule.WIRED, False)],
+            [("lower", Rule.CARRIER, True), ("lower", Rule.WIRED, False)],
             id="dummy: no wire",
         ),
         pytest.param(
             Topology([], router=Router(), externals=[]),
             Stimulus("lower", "router", via="router"),
             [
+                ("lower", Rule.CARRIER, True),
                 ("lower", Rule.WIRED, True),
                 *SWITCHED,
                 ("switch", Rule.FDB_HIT, True),
+                ("switch", Rule.PORT_UP, True),
                 ("router", Rule.ROUTER_ADDRESS, True),
                 ("router", Rule.ROUTER_FORWARD, False),
             ],
@@ -213,7 +231,7 @@ def test_a_loop_ends():
     def again(walk, at, frame):
         walk.put(Hop.PORT_RX, at, frame)
 
-    walk = Walk(pair("vepa", "vepa"))
+    walk = Walk(pair("vepa", "vepa"), {})
     walk.put(Hop.PORT_RX, "lower", Frame("02:00:00:00:00:02", "02:00:00:00:00:01"))
     walk.run({Hop.PORT_RX: again})
     assert str(walk.prediction().trace[-1]) == "model: gave up after 512 hops: a loop"
