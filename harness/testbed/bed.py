@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
@@ -196,7 +196,9 @@ class Testbed(Resource):
         if not wires:
             return
         give_up = time.monotonic() + _READY_WITHIN
-        unheard = {s: bytes.fromhex(self.topology.macs[s].replace(":", "")) for s in self._primes}
+        unheard = {
+            s: bytes.fromhex(self.topology.macs[s].replace(":", "")) for s in self._audible()
+        }
         while True:
             # All of them each time: a port that was not yet forwarding has learned nothing.
             for station, frame in self._primes.items():
@@ -217,6 +219,17 @@ class Testbed(Resource):
                     errno.ETIMEDOUT,
                     f"not heard or reached after {_READY_WITHIN:g} s: {silent}",
                 )
+
+    def _audible(self) -> Iterator[str]:
+        """Stations whose priming frames come by a wire: one on their switch has a carrier."""
+        topology = self.topology
+        for station in self._primes:
+            port, _ = behind(topology, station)
+            if port and any(
+                topology.is_lower(x) and topology.has_carrier(x)
+                for x in topology.stations_on[topology.switch_of(port.to).name]
+            ):
+                yield station
 
     def become(self, topology: Topology) -> None:
         """Make this the testbed of `topology`, live.
