@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import cached_property
+from functools import lru_cache
 
 __all__ = [
     "ETHERTYPE_EXPERIMENTAL",
@@ -40,6 +40,13 @@ _MIN_PAYLOAD = 46  # IEEE 802.3, 4A.4.2: minFrameSize without header and FCS
 _IPV4 = struct.Struct("!BBHHHBBH4s4s")
 _UDP = struct.Struct("!HHHH")
 _UDP_DISCARD = 9
+_TAG = struct.Struct("!HH")
+_ETHERTYPE = struct.Struct("!H")
+
+
+@lru_cache(maxsize=4096)
+def _packed(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
 
 
 class Kind(IntEnum):
@@ -71,13 +78,14 @@ class Frame:
 
     def to_bytes(self) -> bytes:
         """The frame as it is on the wire."""
-        return self._bytes
-
-    @cached_property
-    def _bytes(self) -> bytes:
-        head = bytes.fromhex((self.dst + self.src).replace(":", ""))
-        tags = b"".join(struct.pack("!HH", tag.tpid, tag.vid) for tag in self.tags)
-        return head + tags + struct.pack("!H", self.ethertype) + self.payload
+        # Kept by hand: functools.cached_property takes a lock before Python 3.12.
+        known: bytes | None = self.__dict__.get("_bytes")
+        if known is None:
+            tags = b"".join(_TAG.pack(tag.tpid, tag.vid) for tag in self.tags)
+            ethertype = _ETHERTYPE.pack(self.ethertype)
+            known = _packed(self.dst) + _packed(self.src) + tags + ethertype + self.payload
+            self.__dict__["_bytes"] = known
+        return known
 
     def tagged(self, tag: Tag) -> Frame:
         """With `tag` as the new outermost one."""
@@ -88,6 +96,7 @@ class Frame:
         return replace(self, tags=self.tags[1:])
 
 
+@lru_cache(maxsize=64)
 def payload(kind: Kind, ident: int = 0) -> bytes:
     """The payload of one of our frames, padded to the shortest that Ethernet allows."""
     return _PAYLOAD.pack(MAGIC, kind, ident).ljust(_MIN_PAYLOAD, b"\0")

@@ -101,8 +101,13 @@ class Topology:
 
     @cached_property
     def ips(self) -> dict[str, str]:
-        """Station name to the IPv4 address that routed stimuli use for it (10.104.0.0/16)."""
-        return {name: f"10.104.{i >> 8}.{i & 0xFF}" for i, name in enumerate(self.macs, 2)}
+        """Station name to the IPv4 address that routed stimuli use for it (10.104.0.0/16).
+
+        The router is 10.104.0.1, whoever comes and goes.
+        """
+        others = [name for name in self.macs if not self.router or name != self.router.name]
+        ips = {name: f"10.104.{i >> 8}.{i & 0xFF}" for i, name in enumerate(others, 2)}
+        return ips | ({self.router.name: "10.104.0.1"} if self.router else {})
 
     @cached_property
     def observers(self) -> tuple[str, ...]:

@@ -30,7 +30,6 @@ __all__ = [
     "add_bridge",
     "add_dummy",
     "add_macvtap",
-    "add_neighbour",
     "add_veth",
     "add_vlan",
     "change_guest",
@@ -43,6 +42,7 @@ __all__ = [
     "set_guest",
     "set_link",
     "set_mac",
+    "set_neighbour",
 ]
 
 _RTM_DELLINK = 17
@@ -51,6 +51,7 @@ _RTM_NEWNEIGH = 28
 _IFF_UP = 0x1
 _IFF_PROMISC = 0x100
 _IFF_ALLMULTI = 0x200
+_NLM_F_REPLACE = 0x100
 _NUD_PERMANENT = 0x80
 _NESTED = 0x8000
 
@@ -357,11 +358,12 @@ def add_address(ip: str, prefix: int, *, index: int) -> Request:
 
 
 @_remembered
-def add_neighbour(ip: str, mac: str, *, index: int) -> Request:
-    """A permanent neighbour entry."""
+def set_neighbour(ip: str, mac: str, *, index: int) -> Request:
+    """A permanent neighbour entry, in place of what there was."""
     message = ndmsg()
     message["family"] = socket.AF_INET
     message["ifindex"] = index
     message["state"] = _NUD_PERMANENT
     message["attrs"] = [("NDA_DST", ip), ("NDA_LLADDR", mac)]
-    return Request(f"add neighbour {ip}", message, _RTM_NEWNEIGH, _CREATE)
+    replace = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | _NLM_F_REPLACE
+    return Request(f"set neighbour {ip}", message, _RTM_NEWNEIGH, replace)

@@ -22,7 +22,7 @@ __all__ = ["Prediction", "Rule", "Step", "foresee", "group_hash", "predict"]
 
 Arrivals = Mapping[str, Sequence[Frame]]
 
-_HANDLERS: dict[Hop, Handler] = {
+_BY_HOP: dict[Hop, Handler] = {
     Hop.GUEST_TX: macvlan.transmit,
     Hop.LOWER_TX: host.transmit,
     Hop.LOWER_RX: host.receive,
@@ -30,6 +30,7 @@ _HANDLERS: dict[Hop, Handler] = {
     Hop.PORT_TX: bridge.send,
     Hop.ROUTER_RX: router.receive,
 }
+_HANDLERS = tuple(_BY_HOP[hop] for hop in Hop)
 
 
 @lru_cache(maxsize=65536)

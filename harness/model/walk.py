@@ -8,8 +8,8 @@ through the softirq backlog.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from enum import Enum, auto
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
 
 from harness.frames import Frame
 from harness.model.prediction import Prediction, Step
@@ -22,15 +22,15 @@ __all__ = ["Handler", "Hop", "Walk"]
 _MOST_HOPS = 512
 
 
-class Hop(Enum):
-    """Where a frame stands: the part of the model that takes it next."""
+class Hop(IntEnum):
+    """Where a frame stands: the part of the model that takes it next, by its number."""
 
-    GUEST_TX = auto()  # a guest's macvtap transmits
-    LOWER_TX = auto()  # a lower device transmits
-    LOWER_RX = auto()  # a lower device receives
-    PORT_RX = auto()  # the switch receives on a station's port
-    PORT_TX = auto()  # the switch sends out of a station's port
-    ROUTER_RX = auto()  # the router receives
+    GUEST_TX = 0  # a guest's macvtap transmits
+    LOWER_TX = 1  # a lower device transmits
+    LOWER_RX = 2  # a lower device receives
+    PORT_RX = 3  # the switch receives on a station's port
+    PORT_TX = 4  # the switch sends out of a station's port
+    ROUTER_RX = 5  # the router receives
 
 
 Handler = Callable[["Walk", str, Frame], None]
@@ -40,7 +40,8 @@ class Walk:
     """A walk in progress.
 
     `fdb` is what the switches know: switch, MAC and VLAN to port. `inverted` are rules whose
-    outcome is turned round. A walk that is not `traced` only says who receives what.
+    outcome is turned round. A walk that is not `traced` only says who receives what, by the
+    rules as they are.
     """
 
     def __init__(
@@ -62,10 +63,10 @@ class Walk:
 
     def decide(self, at: str, rule: Rule, holds: bool, because: str = "") -> bool:
         """Take the decision `rule` at the device `at`; the outcome goes into the trace."""
-        outcome = holds is not (rule in self._inverted)
         if self._traced:
-            self._trace.append(Step(at, because, rule, outcome))
-        return outcome
+            holds = holds is not (rule in self._inverted)
+            self._trace.append(Step(at, because, rule, holds))
+        return holds
 
     def note(self, at: str, text: str) -> None:
         """Something that happens without a decision."""
@@ -86,8 +87,8 @@ class Walk:
         """`observer` sees `frame` if the hash of its filter happens to collide."""
         self.maybe.setdefault(observer, []).append(frame)
 
-    def run(self, handlers: Mapping[Hop, Handler]) -> None:
-        """Follow the frame and its copies until nothing is on its way."""
+    def run(self, handlers: Sequence[Handler]) -> None:
+        """Follow the frame and its copies until nothing is on its way; `handlers` by Hop."""
         for _ in range(_MOST_HOPS):
             if not self._pending:
                 return

@@ -222,6 +222,8 @@ def _barriers(records: Iterable[Record]) -> str:
         f"{count(found[Barrier.SENTINEL], 'observer')} read up to a sentinel",
         f"{found[Barrier.DEADLINE]:,} up to a deadline",
     ]
+    if found[Barrier.ORDER]:
+        parts.insert(1, f"{found[Barrier.ORDER]:,} vouched for by others'")
     if found[Barrier.LOST]:
         parts.append(f"{found[Barrier.LOST]:,} lost the sentinel")
     return ", ".join(parts)

@@ -37,10 +37,10 @@ from harness.testbed.endpoints import (
     Wanted,
 )
 from harness.testbed.ends import guest_end, ring_ends
-from harness.testbed.sentinels import hears, plan
+from harness.testbed.sentinels import hears, plan, vouched_for
 from harness.testbed.shots import Loaded, Sentinels, Shot, make_shot
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
-from harness.testbed.volley import MOST_AT_ONCE, load
+from harness.testbed.volley import load
 from harness.testbed.wiring import Wiring
 from harness.topology import Topology
 
@@ -146,7 +146,14 @@ class Testbed(Resource):
         hearing = [(n, e) for n, e in self.endpoints.items() if e.expects_sentinel]
         self._others = [e for name, e in hearing if not self.topology.is_guest(name)]
         self._guests = [e for name, e in hearing if self.topology.is_guest(name)]
-        self._deaf = [e for e in self.endpoints.values() if not e.expects_sentinel]
+        self._deaf = {
+            group: [
+                (e, vouched_for(self.topology, name, group=group))
+                for name, e in self.endpoints.items()
+                if not e.expects_sentinel
+            ]
+            for group in (False, True)
+        }
         self._sentinels = self._load()
         self._primes = self._make_primes()
 
@@ -293,11 +300,12 @@ class Testbed(Resource):
         for endpoint in self._guests:
             if endpoint.collect(ident, wanted, patience) is _LOST:
                 lost.append(endpoint.name)
-        if self._deaf:
-            # One deadline for all of them.
-            give_up = time.monotonic() + DEADLINE
-            for endpoint in self._deaf:
-                endpoint.collect(ident, wanted, max(0.0, give_up - time.monotonic()))
+        give_up = 0.0
+        for endpoint, vouched in self._deaf[group] if wanted else ():
+            if not vouched:
+                # One deadline for all of them.
+                give_up = give_up or time.monotonic() + DEADLINE
+            endpoint.collect(ident, wanted, 0.0 if vouched else give_up - time.monotonic())
         self._ident = ident
         return lost
 
@@ -352,8 +360,7 @@ class Testbed(Resource):
         if self._dirty:
             self.prime()
         differing = []
-        for start in range(0, len(stimuli), MOST_AT_ONCE):
-            volley = load(self.topology, stimuli[start : start + MOST_AT_ONCE])
+        for volley in load(self.topology, stimuli):
             wanted: dict[int, Seen] = {}
             for ident, shot in enumerate(volley.loaded, self._ident + 1):
                 wanted[ident] = {}
@@ -376,8 +383,8 @@ class Testbed(Resource):
 
     def observe(self, stimulus: Stimulus) -> Observation:
         """Send `stimulus` and see who receives it. Raises StimulusError."""
-        seen, lost = self._fire(self._shot(stimulus))
-        return self._observation(seen, lost)
+        shot = self._shot(stimulus)
+        return self._observation(shot, *self._fire(shot))
 
     def verdict(self, stimulus: Stimulus) -> Verdict:
         """Send `stimulus` and hold what was seen against the model and the promises."""
@@ -418,10 +425,12 @@ class Testbed(Resource):
         return opened
 
     def _judge(self, shot: Shot, seen: Seen, lost: list[str]) -> Verdict:
-        return judge(self.topology, shot.stimulus, shot.prediction, self._observation(seen, lost))
+        observation = self._observation(shot, seen, lost)
+        return judge(self.topology, shot.stimulus, shot.prediction, observation)
 
-    def _observation(self, seen: Seen, lost: list[str]) -> Observation:
+    def _observation(self, shot: Shot, seen: Seen, lost: list[str]) -> Observation:
         arrivals = {name: tuple(seen.get(name, ())) for name in self.topology.observers}
+        in_order = {endpoint.name for endpoint, vouched in self._deaf[shot.group] if vouched}
         barriers = {}
         for name in self.topology.observers:
             endpoint = self._endpoint_of(name)
@@ -429,6 +438,8 @@ class Testbed(Resource):
                 barriers[name] = Barrier.LOST
             elif endpoint.expects_sentinel:
                 barriers[name] = Barrier.SENTINEL
+            elif endpoint.name in in_order:
+                barriers[name] = Barrier.ORDER
             else:
                 barriers[name] = Barrier.DEADLINE
         return Observation(arrivals, barriers)

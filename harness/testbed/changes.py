@@ -45,6 +45,8 @@ def transition(wiring: Wiring, after: Topology) -> None:
     for guest in added:
         wiring.new_index(guest.name)
     wiring.add_guests(added)
+    if after.macs != before.macs:
+        wiring.set_neighbours()
     if any(after.has_carrier(x) is not before.has_carrier(x) for x in after.plugged()):
         _settle(wiring)
 

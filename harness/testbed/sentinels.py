@@ -27,7 +27,7 @@ from harness.model.bridge import behind
 from harness.parts import BEACON_MAC, BROADCAST_MAC, NOWHERE_MAC, Guest, LowerKind, Mode
 from harness.topology import Topology
 
-__all__ = ["SentinelPlan", "hears", "plan", "reachable"]
+__all__ = ["SentinelPlan", "hears", "plan", "reachable", "vouched_for"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,24 @@ def hears(topology: Topology, endpoint: str) -> bool:
     if topology.is_lower(station) and topology.root_of(station).kind is LowerKind.DUMMY:
         return False
     return topology.has_carrier(station)
+
+
+def vouched_for(topology: Topology, endpoint: str, *, group: bool) -> bool:
+    """Whether sentinels elsewhere prove that nothing more can come to an endpoint that hears none.
+
+    All namespaces share one backlog on one CPU, so any sentinel of the others that has arrived
+    has driven everything before it two hops on. Only a group frame may wait outside of it, in
+    the broadcast queue of a lower device, which a sibling's group sentinel then has passed.
+    """
+    if not any(topology.has_carrier(station) for station in topology.plugged()):
+        return False
+    if not group or not topology.is_guest(endpoint):
+        return True
+    lower = topology.guest(endpoint).lower
+    return any(
+        reachable(topology, sibling) and sibling.mode is not Mode.SOURCE
+        for sibling in topology.guests_on(lower)
+    ) and any(g.bcqueuelen != 0 for g in topology.guests_on(lower))
 
 
 def plan(topology: Topology) -> SentinelPlan:

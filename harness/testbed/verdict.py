@@ -28,7 +28,8 @@ class Barrier(StrEnum):
     """What ended the reading of one observer."""
 
     SENTINEL = "sentinel"  # a later frame through the same queues has arrived: certain
-    DEADLINE = "deadline"  # no sentinel can arrive there: a bounded wait
+    ORDER = "order"  # none can arrive there; a later one elsewhere took the same queues: certain
+    DEADLINE = "deadline"  # nor does one elsewhere: a bounded wait
     LOST = "lost"  # a sentinel had to arrive and did not
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.frames import ident_offset
+from harness.frames import Frame, ident_offset
 from harness.model import foresee
 from harness.parts import is_multicast
 from harness.stimulus import Stimulus, frame_of
@@ -13,11 +13,11 @@ from harness.testbed.endpoints import Seen
 from harness.testbed.shots import as_seen, rounds
 from harness.topology import Topology
 
-__all__ = ["MOST_AT_ONCE", "Loaded", "Volley", "load"]
+__all__ = ["Loaded", "Volley", "load"]
 
 # Each may come by the same ring two or three times (out, in, the host's stack), and a writer
 # whose reader does not read blocks after some 300 frames.
-MOST_AT_ONCE = 64
+_MOST_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +39,27 @@ class Volley:
     rounds: int
 
 
-def load(topology: Topology, stimuli: Sequence[Stimulus]) -> Volley:
-    """`stimuli` made ready. Raises StimulusError."""
-    loaded = []
-    any_group, most_rounds = False, 1
-    for stimulus in stimuli:
-        frame = frame_of(topology, stimulus)
-        group = is_multicast(frame.dst)
-        any_group |= group
-        most_rounds = max(most_rounds, rounds(topology, stimulus, group=group))
-        expected = as_seen(foresee(topology, stimulus.sender, frame))
-        loaded.append(Loaded(stimulus, bytearray(frame.to_bytes()), ident_offset(frame), expected))
-    return Volley(tuple(loaded), any_group, most_rounds)
+def load(topology: Topology, stimuli: Sequence[Stimulus]) -> Iterator[Volley]:
+    """`stimuli` made ready, in as many volleys as it takes. Raises StimulusError.
+
+    Those for groups come last, by themselves: their barrier waits for a workqueue.
+    """
+    framed = [(stimulus, frame_of(topology, stimulus)) for stimulus in stimuli]
+    for group in (False, True):
+        alike = [(s, frame) for s, frame in framed if is_multicast(frame.dst) is group]
+        for start in range(0, len(alike), _MOST_AT_ONCE):
+            part = alike[start : start + _MOST_AT_ONCE]
+            yield Volley(
+                tuple(_loaded(topology, stimulus, frame) for stimulus, frame in part),
+                group,
+                max(rounds(topology, stimulus, group=group) for stimulus, _ in part),
+            )
+
+
+def _loaded(topology: Topology, stimulus: Stimulus, frame: Frame) -> Loaded:
+    return Loaded(
+        stimulus,
+        bytearray(frame.to_bytes()),
+        ident_offset(frame),
+        as_seen(foresee(topology, stimulus.sender, frame)),
+    )

@@ -238,18 +238,24 @@ class Wiring(Resource):
             f"{name}.rp_filter",
         ):
             ns.sysctl(f"net.ipv4.conf.{knob}", "0")
-        neighbours = [
-            links.add_neighbour(ip, self.topology.macs[station], index=_OUTSIDE_INDEX)
-            for station, ip in self.topology.ips.items()
-            if station != name
-        ]
         ns.rtnl.transact(
             [
                 links.set_link(name, index=_OUTSIDE_INDEX, up=True),
                 links.add_address(self.topology.ips[name], 16, index=_OUTSIDE_INDEX),
-                *neighbours,
             ]
         )
+        self.set_neighbours()
+
+    def set_neighbours(self) -> None:
+        """Let the router know where every station is."""
+        topology = self.topology
+        if topology.router:
+            router = topology.router.name
+            self.outside[router].rtnl.transact(
+                links.set_neighbour(ip, topology.macs[station], index=_OUTSIDE_INDEX)
+                for station, ip in topology.ips.items()
+                if station != router
+            )
 
     def flush_fdb(self) -> None:
         """Let every switch forget all that it has learned."""

@@ -1,0 +1,259 @@
+"""The exploration itself: networks drawn by Hypothesis, each state tried out on the kernel.
+
+    Hypothesis ──► topology, changes ──► Testbed ──► volleys of stimuli ──► difference?
+                                                                               │
+                          the smallest case that still differs ◄── minimise ◄──'
+
+Hypothesis' state machine draws: which kinds of change an example has (swarm testing), and what
+each is. Shrinking is not left to it: a replay costs a testbed, and a case says itself what can
+be left out of it (`harness.explore.minimise`), which takes some dozens of replays, not thousands.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from random import Random
+from typing import NoReturn
+
+from harness.cases import Case
+from harness.errors import HairpinError
+from harness.explore.minimise import minimise
+from harness.explore.stimuli import plain, spoofed
+from harness.kernel.features import Backend
+from harness.kernel.netns import on_thread
+from harness.kernel.stock import Stock
+from harness.kernel.syscalls import current_cpu
+from harness.operations import Operation, Send, Step
+from harness.parts import LowerKind
+from harness.resource import Resource
+from harness.stimulus import Stimulus
+from harness.testbed import Testbed, Verdict
+from harness.topology import Topology
+
+__all__ = ["Exploration", "Explorer", "Limits", "Tally", "replay"]
+
+_PLAIN_PER_STATE = 320
+_SPOOFED_PER_STATE = 2
+_MOST_REPLAYS = 300
+_CLOSING_AT_ONCE = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When to stop: after so many seconds or verdicts, whichever comes first; None: no limit."""
+
+    seconds: float | None = None
+    verdicts: int | None = None
+
+
+@dataclass
+class Tally:
+    """What has been done so far."""
+
+    verdicts: int = 0
+    changes: int = 0
+    topologies: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning, bringing testbeds up and changing them included."""
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Verdicts per second."""
+        return self.verdicts / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What came of it.
+
+    `found` is the smallest case that differs, `why` what it comes to; both are empty when kernel
+    and model agreed throughout. `reproduced` is false when it happened once and not again.
+    """
+
+    verdicts: int
+    changes: int
+    topologies: int
+    seconds: float
+    seed: int
+    found: Case | None = None
+    why: str = ""
+    reproduced: bool = True
+
+
+class Stop(BaseException):
+    """Leave Hypothesis: enough has been done, or a difference was found.
+
+    Hypothesis may make something else of it, so the explorer keeps it as well.
+    """
+
+    def __init__(self, found: Case | None = None, why: str = "") -> None:
+        self.found = found
+        self.why = why
+        super().__init__(why)
+
+
+class Explorer(Resource):
+    """Tries topologies and changes out. Use it in a `with` statement.
+
+    `begin` and `change` raise Stop at a difference and when a limit is reached.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        seed: int,
+        backend: Backend,
+        progress: Callable[[Tally], object] | None = None,
+    ) -> None:
+        self.tally = Tally()
+        self.stopped: Stop | None = None
+        self._limits = limits
+        self._random = Random(seed)
+        self._backend = backend
+        self._progress = progress
+        self._stock = Stock(rings=1 if backend is Backend.TAP else 2)
+        self._bed: Testbed | None = None
+        self._closing: list[Future[None]] = []
+        self._begun: Topology | None = None
+        self._steps: list[Step] = []
+        self._affinity = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {current_cpu()})
+
+    @property
+    def topology(self) -> Topology:
+        """As it is now. Raises RuntimeError before `begin`."""
+        if self._bed is None:
+            raise RuntimeError("no topology has been begun")
+        return self._bed.topology
+
+    def begin(self, topology: Topology) -> None:
+        """Bring a topology up, in place of the one before, and try it out."""
+        self.end()
+        self._begun, self._steps = topology, []
+        try:
+            self._bed = Testbed(topology, backend=self._backend, stock=self._stock)
+            self.tally.topologies += 1
+            self._try_out()
+        except HairpinError as error:
+            self._differs(str(error))
+
+    def change(self, operation: Operation) -> None:
+        """Make one change on the live network, and try out what has come of it."""
+        self._steps.append(operation)
+        try:
+            if self._bed is not None:
+                self._bed.become(operation.applied(self._bed.topology))
+            self.tally.changes += 1
+            self._try_out()
+        except HairpinError as error:
+            self._differs(str(error))
+
+    def _try_out(self) -> None:
+        bed = self._bed
+        if bed is None:
+            return
+        stimuli = plain(bed.topology, self._random, most=_PLAIN_PER_STATE)
+        differing: Sequence[Verdict] = bed.burst(stimuli)
+        self.tally.verdicts += len(stimuli)
+        if differing:
+            self._differs(str(differing[0]), differing[0].stimulus)
+        for stimulus in spoofed(bed.topology, self._random, most=_SPOOFED_PER_STATE):
+            self.tally.verdicts += 1
+            if not bed.agrees(stimulus):
+                self._differs(f"{stimulus} differs", stimulus)
+        if self._progress:
+            self._progress(self.tally)
+        limits = self._limits
+        if limits.verdicts is not None and self.tally.verdicts >= limits.verdicts:
+            self._stop(Stop())
+        if limits.seconds is not None and self.tally.seconds >= limits.seconds:
+            self._stop(Stop())
+
+    def _stop(self, stop: Stop) -> NoReturn:
+        self.stopped = stop
+        raise stop
+
+    def _differs(self, why: str, stimulus: Stimulus | None = None) -> NoReturn:
+        if self._begun is None:
+            raise RuntimeError("no topology has been begun")
+        last = [Send(stimulus)] if stimulus else []
+        self._stop(Stop(Case(self._begun, (*self._steps, *last)), why))
+
+    def end(self) -> None:
+        """Take the testbed down, while others go on."""
+        if self._bed is not None:
+            self._closing.append(on_thread(self._bed.close))
+            self._bed = None
+        while len(self._closing) > _CLOSING_AT_ONCE:
+            self._closing.pop(0).result()
+
+    def smallest(self, found: Case) -> tuple[Case, str]:
+        """The smallest case that still differs, and what it comes to; empty when none does."""
+
+        def differs(case: Case) -> str:
+            return replay(case, backend=self._backend, stock=self._stock)
+
+        why = differs(found)
+        if not why:
+            return found, ""
+        smallest = minimise(found, lambda case: bool(differs(case)), most=_MOST_REPLAYS)
+        return smallest, differs(smallest) or why
+
+    def close(self) -> None:
+        """Take everything down; idempotent."""
+        self.end()
+        while self._closing:
+            self._closing.pop().result()
+        self._stock.close()
+        os.sched_setaffinity(0, self._affinity)
+
+
+def replay(case: Case, *, backend: Backend, stock: Stock | None = None) -> str:
+    """Run a case on a testbed of its own; what differs, empty when nothing does."""
+    try:
+        with Testbed(case.topology, backend=backend, stock=stock) as bed:
+            for step in case.steps:
+                if not isinstance(step, Send):
+                    bed.become(step.applied(bed.topology))
+                elif (verdict := bed.verdict(step.stimulus)).differences:
+                    return str(verdict)
+    except HairpinError as error:
+        return str(error)
+    return ""
+
+
+def explore(
+    limits: Limits,
+    *,
+    seed: int,
+    backend: Backend,
+    kinds: Sequence[LowerKind],
+    progress: Callable[[Tally], object] | None = None,
+) -> Exploration:
+    """Explore until a limit is reached or a difference found, which then is made small.
+
+    `kinds` are the lower devices that this kernel can make. Raises UnfitError without Hypothesis.
+    """
+    from harness.explore.machine import drive
+
+    with Explorer(limits, seed=seed, backend=backend, progress=progress) as explorer:
+        stop = drive(explorer, seed=seed, kinds=kinds)
+        tally, seconds = explorer.tally, explorer.tally.seconds
+        found, why = stop.found, stop.why
+        reproduced = True
+        if found:
+            explorer.end()
+            found, again = explorer.smallest(found)
+            why, reproduced = again or why, bool(again)
+    return Exploration(
+        tally.verdicts, tally.changes, tally.topologies, seconds, seed, found, why, reproduced
+    )
