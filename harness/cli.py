@@ -18,6 +18,7 @@ __all__ = ["main"]
 
 EXIT_USAGE, EXIT_UNFIT, EXIT_INTERRUPTED = 2, 3, 130
 _HAIRPIN_FOLDER = Path(".hairpin")
+_DEFAULT_SECONDS = 60
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +62,52 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--source", default="", help="a source address that is not the sender's")
     explain.add_argument("--via", default="", metavar="ROUTER", help="send IPv4 through the router")
     explain.add_argument("--vlan", type=int, metavar="ID", help="an 802.1Q tag the sender puts on")
+    _add_explore(commands)
     return parser
+
+
+def _add_explore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explore = commands.add_parser(
+        "explore",
+        help="random networks and changes, the model against the kernel",
+        description="Bring up random networks, change them at random, and hold what the kernel "
+        "does with every kind of frame against the model. The first difference is made small and "
+        "saved as a case for hairpin run. Without a limit it explores for a minute.",
+    )
+    explore.add_argument("--seconds", type=_positive, metavar="N", help="stop after N seconds")
+    explore.add_argument("--verdicts", type=_positive, metavar="N", help="stop after N verdicts")
+    explore.add_argument(
+        "--seed", type=int, metavar="N", help="draw the same again (default: by chance)"
+    )
+    explore.add_argument("--backend", choices=("auto", "tap", "packet"), default="auto")
+    explore.add_argument("--output", type=Path, default=_HAIRPIN_FOLDER, metavar="DIR")
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is none; allowed: 1 and more")
+    return number
+
+
+def _explore(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from harness.exploring import run_exploration
+
+    if rest:
+        raise UsageError(f"unknown argument {rest[0]}; see hairpin explore --help")
+    seconds = arguments.seconds
+    if seconds is None and arguments.verdicts is None:
+        seconds = _DEFAULT_SECONDS
+    return run_exploration(
+        seconds=seconds,
+        verdicts=arguments.verdicts,
+        seed=arguments.seed,
+        backend=arguments.backend,
+        output=arguments.output,
+    )
 
 
 def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -93,7 +139,7 @@ def _explain(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`; returns the exit status."""
     arguments, rest = _parser().parse_known_args(argv)
-    command = {"run": _run, "explain": _explain}[arguments.command]
+    command = {"run": _run, "explain": _explain, "explore": _explore}[arguments.command]
     try:
         return command(arguments, rest)
     except UsageError as error:

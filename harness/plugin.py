@@ -18,12 +18,15 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UnfitError
+from harness.caseitem import CaseFile, CaseItem
+from harness.cases import Case, everything_plain
+from harness.errors import DifferenceError, UnfitError
 from harness.kernel.features import Backend, Features, probe, require
 from harness.kernel.netns import on_thread
 from harness.kernel.privileges import ensure_namespaces
 from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
+from harness.operations import Send
 from harness.parts import LowerKind
 from harness.report import CellOutcome, Record, Run, make_console, print_run, to_ktap, write_json
 from harness.report.labels import column_of
@@ -61,6 +64,8 @@ def missing_for(topology: Topology, features: Features) -> str:
 
 
 def _section(item: pytest.Item) -> str:
+    if isinstance(item, CaseItem):
+        return "Cases from files"
     doc = getattr(getattr(item, "module", None), "__doc__", None) or item.nodeid.partition("::")[0]
     first: str = doc.strip().splitlines()[0]
     return first.rstrip(".")
@@ -86,12 +91,15 @@ class _Pool:
         wires = topology.without_hairpin
         bed = self._beds.get(wires)
         if bed is None:
-            if len(list(Path("/proc/self/fd").iterdir())) > _KEPT_DESCRIPTORS:
-                self._close_all()
-            bed = Testbed(topology, backend=self._backend, stock=self._stock)
-            self._beds[wires] = bed
+            bed = self._beds[wires] = self.new(topology)
         bed.become(topology)
         return bed
+
+    def new(self, topology: Topology) -> Testbed:
+        """A testbed that nobody else is given."""
+        if len(list(Path("/proc/self/fd").iterdir())) > _KEPT_DESCRIPTORS:
+            self._close_all()
+        return Testbed(topology, backend=self._backend, stock=self._stock)
 
     def drop(self, topology: Topology) -> None:
         bed = self._beds.pop(topology.without_hairpin, None)
@@ -168,7 +176,36 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
 _failed = pytest.StashKey[bool]()
 
 
+def _run_case(item: CaseItem, case: Case) -> None:
+    """A case on a testbed of its own, which its steps change."""
+    features = _fit(item.config)
+    for topology in (case.topology, *(topology for _, topology in case.states())):
+        reason = missing_for(topology, features)
+        if reason:
+            pytest.skip(reason)
+    verdicts = item.stash.setdefault(_verdicts, [])
+    differing = []
+    pool = _live_pool(item.config)
+    with pool.new(case.topology) as bed:
+        bed.on_verdict = lambda verdict, seconds: verdicts.append((verdict, seconds))
+        for step in case.steps or everything_plain(case.topology):
+            if not isinstance(step, Send):
+                bed.become(step.applied(bed.topology))
+            elif (verdict := bed.verdict(step.stimulus)).differences:
+                differing.append(str(verdict))
+    if differing:
+        raise DifferenceError("\n".join(differing))
+
+
 # ---------------------------------------------------------------------- hooks
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if not CaseFile.wanted(file_path, parent.session):
+        return None
+    collector: CaseFile = CaseFile.from_parent(parent, path=file_path)
+    collector.runner = _run_case
+    return collector
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

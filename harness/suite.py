@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import UsageError
 
-__all__ = ["run_suite", "suite_folder"]
+__all__ = ["hand_over", "run_folder", "run_suite", "suite_folder"]
 
 EXIT_OK, EXIT_DIFFERS, EXIT_USAGE, EXIT_UNFIT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -39,7 +39,7 @@ def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
     `arguments` go to pytest as they are. Returns hairpin's exit status. Raises UsageError when
     nothing can be written under `output`.
     """
-    folder = _run_folder(output)
+    folder = run_folder(output)
     suite = suite_folder()
     given = any(Path(a.partition("::")[0]).exists() for a in arguments if not a.startswith("-"))
     status = pytest.main(
@@ -56,13 +56,13 @@ def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
             *([] if given else [str(suite)]),
         ]
     )
-    _hand_over(output)
+    hand_over(output)
     if (folder / "results.json").exists():
         print(f"Reports: {folder}")
     return _STATUS.get(pytest.ExitCode(status), EXIT_DIFFERS)
 
 
-def _run_folder(output: Path) -> Path:
+def run_folder(output: Path) -> Path:
     """A new folder for this run, and the link `last` to it."""
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}"
     folder = output / name
@@ -78,7 +78,7 @@ def _run_folder(output: Path) -> Path:
     return folder
 
 
-def _hand_over(output: Path) -> None:
+def hand_over(output: Path) -> None:
     """As root in somebody else's folder (sudo): give what was written to its owner."""
     owner = output.resolve().parent.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:

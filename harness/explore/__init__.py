@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from harness.explore.explorer import Exploration, Limits, explore
+from harness.explore.exploration import Exploration, explore
+from harness.explore.explorer import Limits, Tally
 
-__all__ = ["Exploration", "Limits", "explore"]
+__all__ = ["Exploration", "Limits", "Tally", "explore"]

@@ -1,19 +1,10 @@
-"""The exploration itself: networks drawn by Hypothesis, each state tried out on the kernel.
-
-    Hypothesis ──► topology, changes ──► Testbed ──► volleys of stimuli ──► difference?
-                                                                               │
-                          the smallest case that still differs ◄── minimise ◄──'
-
-Hypothesis' state machine draws: which kinds of change an example has (swarm testing), and what
-each is. Shrinking is not left to it: a replay costs a testbed, and a case says itself what can
-be left out of it (`harness.explore.minimise`), which takes some dozens of replays, not thousands.
-"""
+"""Trying topologies and changes out on the kernel, and making small what differs."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from random import Random
@@ -28,13 +19,12 @@ from harness.kernel.netns import on_thread
 from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
 from harness.operations import Operation, Send, Step
-from harness.parts import LowerKind
 from harness.resource import Resource
 from harness.stimulus import Stimulus
-from harness.testbed import Testbed, Verdict
+from harness.testbed import Testbed
 from harness.topology import Topology
 
-__all__ = ["Exploration", "Explorer", "Limits", "Tally", "replay"]
+__all__ = ["Explorer", "Limits", "Stop", "Tally", "replay"]
 
 _PLAIN_PER_STATE = 320
 _SPOOFED_PER_STATE = 2
@@ -68,24 +58,6 @@ class Tally:
     def rate(self) -> float:
         """Verdicts per second."""
         return self.verdicts / max(self.seconds, 1e-9)
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """What came of it.
-
-    `found` is the smallest case that differs, `why` what it comes to; both are empty when kernel
-    and model agreed throughout. `reproduced` is false when it happened once and not again.
-    """
-
-    verdicts: int
-    changes: int
-    topologies: int
-    seconds: float
-    seed: int
-    found: Case | None = None
-    why: str = ""
-    reproduced: bool = True
 
 
 class Stop(BaseException):
@@ -162,7 +134,7 @@ class Explorer(Resource):
         if bed is None:
             return
         stimuli = plain(bed.topology, self._random, most=_PLAIN_PER_STATE)
-        differing: Sequence[Verdict] = bed.burst(stimuli)
+        differing = bed.burst(stimuli)
         self.tally.verdicts += len(stimuli)
         if differing:
             self._differs(str(differing[0]), differing[0].stimulus)
@@ -229,31 +201,3 @@ def replay(case: Case, *, backend: Backend, stock: Stock | None = None) -> str:
     except HairpinError as error:
         return str(error)
     return ""
-
-
-def explore(
-    limits: Limits,
-    *,
-    seed: int,
-    backend: Backend,
-    kinds: Sequence[LowerKind],
-    progress: Callable[[Tally], object] | None = None,
-) -> Exploration:
-    """Explore until a limit is reached or a difference found, which then is made small.
-
-    `kinds` are the lower devices that this kernel can make. Raises UnfitError without Hypothesis.
-    """
-    from harness.explore.machine import drive
-
-    with Explorer(limits, seed=seed, backend=backend, progress=progress) as explorer:
-        stop = drive(explorer, seed=seed, kinds=kinds)
-        tally, seconds = explorer.tally, explorer.tally.seconds
-        found, why = stop.found, stop.why
-        reproduced = True
-        if found:
-            explorer.end()
-            found, again = explorer.smallest(found)
-            why, reproduced = again or why, bool(again)
-    return Exploration(
-        tally.verdicts, tally.changes, tally.topologies, seconds, seed, found, why, reproduced
-    )

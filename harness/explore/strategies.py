@@ -51,7 +51,7 @@ def _guest(draw: st.DrawFn, name: str, lower: str, known: Sequence[str], *, alon
         groups=tuple(draw(st.sets(st.sampled_from(GROUPS)))),
         allmulticast=draw(rarely),
         promiscuous=draw(rarely),
-        bcqueuelen=draw(st.sampled_from(_QUEUES)) if mode is not Mode.PASSTHRU else None,
+        bcqueuelen=draw(st.sampled_from(_QUEUES)),
         up=draw(mostly),
         **more,
     )
@@ -178,9 +178,7 @@ def _membership(draw: st.DrawFn, topology: Topology) -> Operation | None:
 
 
 def _queue(draw: st.DrawFn, topology: Topology) -> Operation | None:
-    # Not in passthru, where setting nopromisc leaves behind whatever was queued before
-    # (macvlan_changelink does not compute the filters anew).
-    guest = _pick(draw, topology, *_SHARING)
+    guest = _pick(draw, topology)
     return None if guest is None else _of(guest, bcqueuelen=draw(st.sampled_from((0, 1000, 2000))))
 
 

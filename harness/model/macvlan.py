@@ -120,20 +120,7 @@ def _receive_group(walk: Walk, lower: str, frame: Frame) -> bool:
         return False
     if _filter_passes(walk, lower, frame.dst):
         _multicast_rx(walk, lower, src, frame)
-    else:
-        _stale_filter(walk, lower, frame)
     return walk.decide(lower, Rule.GROUP_PASS, True)
-
-
-def _stale_filter(walk: Walk, lower: str, frame: Frame) -> None:
-    """The filter may still be open: setting nopromisc does not compute it anew.
-
-    macvlan_changelink only takes back the promiscuity that had opened it; the next
-    macvlan_set_mac_lists closes it. Until then the guest's own filter decides.
-    """
-    for guest in _live(walk.topology, lower):
-        if guest.nopromisc and frame.dst not in (*guest.groups, BROADCAST_MAC):
-            walk.may_arrive(guest.name, frame)
 
 
 def _filter_passes(walk: Walk, lower: str, group: str) -> bool:

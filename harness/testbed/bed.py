@@ -21,7 +21,7 @@ from harness.kernel.packets import plain_socket
 from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
 from harness.kernel.taps import Tap
-from harness.model.bridge import behind
+from harness.model.bridge import behind, primed
 from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Guest
 from harness.resource import Resource
 from harness.stimulus import Stimulus
@@ -265,6 +265,8 @@ class Testbed(Resource):
         self._configure()
         if self._primes != known:
             self._get_ready()
+        elif primed(before) != primed(topology):
+            self._dirty = True
 
     def prime(self) -> None:
         """Let the switch forget everything and hear every station again."""

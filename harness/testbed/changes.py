@@ -105,6 +105,11 @@ def _change_guest(wiring: Wiring, before: Topology, after: Topology, guest: Gues
     requests = []
     if changed(*_CHANGELINK):
         requests.append(links.change_guest(guest, index=index))
+    if changed("nopromisc"):
+        # The kernel leaves the multicast filters as the promiscuity had them (macvlan_changelink)
+        # until the next macvlan_set_mac_lists: docs/findings.md.
+        turned = replace(guest, allmulticast=not guest.allmulticast)
+        requests += [links.set_guest(turned, index=index), links.set_guest(guest, index=index)]
     # In passthru the address has come along with the lower device's (macvlan_device_event).
     if changed("mac") and guest.mode is not Mode.PASSTHRU:
         requests.append(links.set_mac(guest.name, guest.mac, index=index))

@@ -467,8 +467,9 @@ def test_vlan_with_an_address_of_its_own():
 
 
 def test_ips_are_one_for_each_station_from_2_on():
-    names = ("a", "b", "p", "lower", "vlan5", "right", "dull", "e", "f", "router")
-    assert everything().ips == {name: f"10.104.0.{i}" for i, name in enumerate(names, 2)}
+    """The router's stays, whoever comes and goes."""
+    names = ("router", "a", "b", "p", "lower", "vlan5", "right", "dull", "e", "f")
+    assert everything().ips == {name: f"10.104.0.{i}" for i, name in enumerate(names, 1)}
 
 
 def test_ips_beyond_a_byte():
