@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.casefile import dump_case, load_case, parse_case
+from harness.cases import Case
 from harness.errors import (
     DifferenceError,
     ForeignTapError,
@@ -20,6 +22,7 @@ from harness.errors import (
 )
 from harness.frames import Frame, Tag
 from harness.model import Prediction, Rule, Step, predict
+from harness.operations import Add, Change, Part, Remove, Send
 from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
 from harness.promises import PROMISES, Promise
 from harness.stimulus import BROADCAST, UNKNOWN, Stimulus
@@ -33,7 +36,10 @@ __all__ = [
     "BROADCAST",
     "PROMISES",
     "UNKNOWN",
+    "Add",
     "Barrier",
+    "Case",
+    "Change",
     "DifferenceError",
     "External",
     "ForeignTapError",
@@ -46,11 +52,14 @@ __all__ = [
     "Mode",
     "Observation",
     "Outcome",
+    "Part",
     "Port",
     "Prediction",
     "Promise",
+    "Remove",
     "Router",
     "Rule",
+    "Send",
     "Step",
     "Stimulus",
     "StimulusError",
@@ -62,8 +71,11 @@ __all__ = [
     "UnfitError",
     "UsageError",
     "Verdict",
+    "dump_case",
     "dump_topology",
+    "load_case",
     "load_topology",
+    "parse_case",
     "parse_topology",
     "predict",
 ]

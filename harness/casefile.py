@@ -20,7 +20,7 @@ from typing import Any
 from harness.cases import Case
 from harness.errors import StimulusError, TopologyError
 from harness.frames import Tag
-from harness.operations import Add, Change, Part, Remove, Send, Step
+from harness.operations import Action, Add, Change, Part, Remove, Send
 from harness.parts import Guest, Lower, Port
 from harness.stimulus import Stimulus, frame_of
 from harness.tables import as_mapping, as_table, dump, make_part, make_value, parse, read
@@ -56,7 +56,7 @@ def dump_case(case: Case) -> str:
     return "\n".join(filter(None, (comment, dump_topology(case.topology), steps)))
 
 
-def _as_step(step: Step) -> dict[str, Any]:
+def _as_step(step: Action) -> dict[str, Any]:
     if isinstance(step, Send):
         return {"op": "send", **_as_send(step.stimulus)}
     if isinstance(step, Change):
@@ -114,7 +114,7 @@ def _check(case: Case) -> None:
         raise TopologyError(f"step[{where}]", str(error)) from None
 
 
-def _step(found: Any, where: str) -> Step:
+def _step(found: Any, where: str) -> Action:
     table = dict(as_mapping(found, where))
     op = table.pop("op", None)
     makers = {"send": _send, "set": _change, "add": _add, "remove": _remove}
@@ -145,7 +145,7 @@ def _number(table: Mapping[str, Any], key: str, where: str, default: int) -> int
     return found
 
 
-def _send(table: Mapping[str, Any], where: str) -> Step:
+def _send(table: Mapping[str, Any], where: str) -> Action:
     _only(table, (*_WORDS, "vlan", "tpid"), where)
     tag = None
     if "vlan" in table:
@@ -160,7 +160,7 @@ def _send(table: Mapping[str, Any], where: str) -> Step:
     return Send(stimulus)
 
 
-def _change(table: Mapping[str, Any], where: str) -> Step:
+def _change(table: Mapping[str, Any], where: str) -> Action:
     part = next((p for p in Part if p.value in table), None)
     if part is None:
         raise TopologyError(where, "says not what to set", allowed=", ".join(Part))
@@ -172,10 +172,10 @@ def _change(table: Mapping[str, Any], where: str) -> Step:
     return Change(part, _text(table, part.value, where), fields)
 
 
-def _add(table: Mapping[str, Any], where: str) -> Step:
+def _add(table: Mapping[str, Any], where: str) -> Action:
     return Add(make_part(table, where, Guest))
 
 
-def _remove(table: Mapping[str, Any], where: str) -> Step:
+def _remove(table: Mapping[str, Any], where: str) -> Action:
     _only(table, ("guest",), where)
     return Remove(_text(table, "guest", where))

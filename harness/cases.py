@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.operations import Send, Step
+from harness.operations import Action, Send
 from harness.stimulus import BROADCAST, UNKNOWN, Stimulus
 from harness.topology import Topology
 
@@ -20,10 +20,10 @@ class Case:
     """
 
     topology: Topology
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Action, ...] = ()
     comment: str = ""
 
-    def states(self) -> Iterator[tuple[Step, Topology]]:
+    def states(self) -> Iterator[tuple[Action, Topology]]:
         """Every step with the topology after it.
 
         Raises TopologyError at a step that the topology before it does not allow.
@@ -35,7 +35,7 @@ class Case:
             yield step, topology
 
 
-def everything_plain(topology: Topology) -> tuple[Step, ...]:
+def everything_plain(topology: Topology) -> tuple[Action, ...]:
     """A plain stimulus from every station to every other, to everybody and to nobody."""
     return tuple(
         Send(Stimulus(sender, to))

@@ -15,7 +15,7 @@ from harness.parts import Guest, Mode, Port
 from harness.stimulus import Stimulus
 from harness.topology import Topology
 
-__all__ = ["Add", "Change", "Operation", "Part", "Remove", "Send", "Step"]
+__all__ = ["Action", "Add", "Change", "Operation", "Part", "Remove", "Send"]
 
 
 class Part(StrEnum):
@@ -162,7 +162,7 @@ class Remove:
 
 
 Operation = Change | Add | Remove
-Step = Send | Operation
+Action = Send | Operation
 
 
 def _existing(topology: Topology, name: str) -> Guest:

@@ -301,7 +301,8 @@ def _check_switches(topology: Topology) -> None:
             raise TopologyError(where, f"{switch.name!r} is taken", allowed="a name of its own")
         switches[switch.name] = switch
     for where, part in _fields(topology):
-        if not isinstance(part, Guest) and part.switch not in switches:
+        plugged = part.name in topology.plugged()
+        if plugged and not isinstance(part, Guest) and part.switch not in switches:
             raise TopologyError(
                 f"{where}.switch", f"no switch {part.switch!r}", allowed=", ".join(switches)
             )

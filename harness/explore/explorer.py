@@ -18,7 +18,7 @@ from harness.kernel.features import Backend
 from harness.kernel.netns import on_thread
 from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
-from harness.operations import Operation, Send, Step
+from harness.operations import Action, Operation, Send
 from harness.resource import Resource
 from harness.stimulus import Stimulus
 from harness.testbed import Testbed
@@ -96,7 +96,7 @@ class Explorer(Resource):
         self._bed: Testbed | None = None
         self._closing: list[Future[None]] = []
         self._begun: Topology | None = None
-        self._steps: list[Step] = []
+        self._steps: list[Action] = []
         self._affinity = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {current_cpu()})
 

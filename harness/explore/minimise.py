@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.cases import Case
 from harness.errors import HairpinError
-from harness.operations import Add, Change, Send, Step
+from harness.operations import Action, Add, Change, Send
 from harness.stimulus import frame_of
 from harness.topology import Topology
 
@@ -23,7 +23,7 @@ def minimise(case: Case, differs: Callable[[Case], bool], *, most: int) -> Case:
     `case` must differ. `differs` is asked `most` times at most.
     """
     asked = 0
-    tried: set[tuple[Topology, tuple[Step, ...]]] = set()
+    tried: set[tuple[Topology, tuple[Action, ...]]] = set()
     shrinking = True
     while shrinking:
         shrinking = False
@@ -110,14 +110,14 @@ def _fewer_stations(case: Case) -> Iterator[Case]:
         yield replace(case, topology=bare)
 
 
-def _is_about(step: Step, name: str) -> bool:
+def _is_about(step: Action, name: str) -> bool:
     if isinstance(step, Add):
         return step.guest.name == name
     return not isinstance(step, Send) and step.name == name
 
 
 def _made(
-    case: Case, steps: tuple[Step, ...], parts: dict[str, Any], *, unplugged: str = ""
+    case: Case, steps: tuple[Action, ...], parts: dict[str, Any], *, unplugged: str = ""
 ) -> Iterator[Case]:
     """The case with other parts, if such a topology can be."""
     if not steps:
@@ -167,7 +167,7 @@ def _plainer_steps(case: Case) -> Iterator[Case]:
             yield replace(case, steps=(*case.steps[:i], plain, *case.steps[i + 1 :]))
 
 
-def _plainer_step(step: Step) -> Iterator[Step]:
+def _plainer_step(step: Action) -> Iterator[Action]:
     if isinstance(step, Send):
         for plain in _plainer(step.stimulus):
             yield Send(plain)

@@ -219,7 +219,14 @@ BAD = [
     bad(
         "no such key", f"{GUEST}mod = 1", 3, "guest[1].mod", "no such key", "name, mode, lower, mac"
     ),
-    bad("no such key", "[switch]\nx = 1", 2, "switch.x", "no such key", "name, hairpin, vlan_filtering"),
+    bad(
+        "no such key",
+        "[switch]\nx = 1",
+        2,
+        "switch.x",
+        "no such key",
+        "name, hairpin, vlan_filtering",
+    ),
     bad(
         "ports as a key",
         "[switch]\nports = []",

@@ -44,7 +44,9 @@ def test_says_a_whole_clause(rule):
 @ALL
 def test_where_names_function_and_file(rule):
     assert re.match(r"[a-z_][a-z0-9_]+( \([A-Z_]+\))?, ", rule.where), "begins with a function"
-    assert re.search(r"\b(drivers/net|net|include/linux)\b(/[a-z0-9_]+(\.[ch])?)*", rule.where), "names a file"
+    assert re.search(r"\b(drivers/net|net|include/linux)\b(/[a-z0-9_]+(\.[ch])?)*", rule.where), (
+        "names a file"
+    )
 
 
 def test_no_two_say_the_same():
