@@ -16,7 +16,7 @@ from harness.errors import HairpinError, UsageError
 
 __all__ = ["main"]
 
-EXIT_USAGE, EXIT_UNFIT, EXIT_INTERRUPTED = 2, 3, 130
+EXIT_DIFFERS, EXIT_USAGE, EXIT_UNFIT, EXIT_INTERRUPTED = 1, 2, 3, 130
 _HAIRPIN_FOLDER = Path(".hairpin")
 _DEFAULT_SECONDS = 60
 
@@ -48,6 +48,34 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where reports go (default: .hairpin)",
     )
+
+    last = commands.add_parser(
+        "last",
+        help="what came of the last run, and the evidence on its differences",
+        description="Print the summary of the last run: what differed, why, and where the evidence "
+        "is. With CASE: the whole evidence on the cases whose name has that in it.",
+    )
+    last.add_argument("case", nargs="?", metavar="CASE", help="part of a differing case's name")
+    last.add_argument("--matrix", action="store_true", help="the matrices too, as `run` does")
+    last.add_argument(
+        "--output",
+        type=Path,
+        default=_HAIRPIN_FOLDER,
+        metavar="DIR",
+        help="where reports are (default: .hairpin)",
+    )
+
+    compare = commands.add_parser(
+        "compare",
+        help="what differs between two runs, case by case; needs no root",
+        description="Hold two runs against each other: outcomes and copies, with the model's "
+        "traces of both. Exit status 1 when anything differs.",
+    )
+    for name in "A", "B":
+        compare.add_argument(
+            name.lower(), type=Path, metavar=name, help="a results.json, or the folder of a run"
+        )
+    compare.add_argument("--all", action="store_true", help="tell every difference in full")
 
     explain = commands.add_parser(
         "explain",
@@ -125,8 +153,7 @@ def _explain(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from harness.stimulus import Stimulus
     from harness.topofile import load_topology
 
-    if rest:
-        raise UsageError(f"unknown argument {rest[0]}; see hairpin explain --help")
+    _refuse(rest, "explain")
     topology = load_topology(arguments.topology)
     tag = Tag(arguments.vlan) if arguments.vlan is not None else None
     stimulus = Stimulus(
@@ -136,10 +163,47 @@ def _explain(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     return 0
 
 
+def _last(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from harness.report import evidence_texts, last_folder, make_console, print_run, results_of
+
+    _refuse(rest, "last")
+    folder = last_folder(arguments.output)
+    run = results_of(folder)
+    if arguments.case is None:
+        print_run(run, make_console(), folder=folder, matrix=arguments.matrix)
+    else:
+        print("\n\n".join(evidence_texts(run, folder, arguments.case)))
+    return 0
+
+
+def _compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from harness.report import compare, make_console, print_comparison, results_of
+
+    _refuse(rest, "compare")
+    comparison = compare(results_of(arguments.a), results_of(arguments.b))
+    names = (str(arguments.a), str(arguments.b))
+    print_comparison(comparison, make_console(), names=names, whole=arguments.all)
+    return EXIT_DIFFERS if comparison.changes else 0
+
+
+def _refuse(rest: Sequence[str], command: str) -> None:
+    if rest:
+        raise UsageError(f"unknown argument {rest[0]}; see hairpin {command} --help")
+
+
+_COMMANDS = {
+    "run": _run,
+    "last": _last,
+    "compare": _compare,
+    "explain": _explain,
+    "explore": _explore,
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`; returns the exit status."""
     arguments, rest = _parser().parse_known_args(argv)
-    command = {"run": _run, "explain": _explain, "explore": _explore}[arguments.command]
+    command = _COMMANDS[arguments.command]
     try:
         return command(arguments, rest)
     except UsageError as error:

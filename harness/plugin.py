@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,7 +27,16 @@ from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
 from harness.operations import Send
 from harness.parts import LowerKind
-from harness.report import CellOutcome, Record, Run, make_console, print_run, to_ktap, write_json
+from harness.report import (
+    CellOutcome,
+    EvidenceFolder,
+    Record,
+    Run,
+    make_console,
+    print_run,
+    to_ktap,
+    write_json,
+)
 from harness.report.labels import column_of
 from harness.stimulus import Stimulus
 from harness.testbed import Testbed, Verdict
@@ -47,6 +55,7 @@ _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey["_Pool"]()
 _collector = pytest.StashKey["_Collector"]()
 _verdicts = pytest.StashKey[list[tuple[Verdict, float]]]()
+_evidence = pytest.StashKey[EvidenceFolder | None]()
 
 
 def missing_for(topology: Topology, features: Features) -> str:
@@ -61,6 +70,18 @@ def missing_for(topology: Topology, features: Features) -> str:
     }
     lacking = [name for name, needed in needs.items() if needed and name in features.missing]
     return f"this kernel has no {' and no '.join(lacking)}" if lacking else ""
+
+
+def _case(item: pytest.Item) -> str:
+    """The node id; with the path of its file where that lies outside of the suite.
+
+    There pytest leaves the file out, and nobody could run the case again.
+    """
+    if item.path.is_relative_to(item.config.rootpath):
+        return item.nodeid
+    path = os.path.relpath(item.path, item.config.invocation_params.dir)
+    here = "" if path.startswith("..") else "./"
+    return f"{here}{path}::{item.nodeid.partition('::')[2]}"
 
 
 def _section(item: pytest.Item) -> str:
@@ -157,6 +178,7 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
     features = _fit(request.config)
     verdicts = request.node.stash.setdefault(_verdicts, [])
     used: list[Topology] = []
+    folder = _evidence_folder(request.config)
 
     def make(topology: Topology) -> Testbed:
         reason = missing_for(topology, features)
@@ -164,6 +186,7 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
             pytest.skip(reason)
         bed = pool.get(topology)
         bed.on_verdict = lambda verdict, seconds: verdicts.append((verdict, seconds))
+        bed.wants_evidence = folder.has_room if folder else lambda: False
         used.append(topology)
         return bed
 
@@ -219,6 +242,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--hairpin-json", type=Path, metavar="FILE", help="write results.json there")
     group.addoption("--hairpin-ktap", type=Path, metavar="FILE", help="write KTAP there")
     group.addoption(
+        "--hairpin-evidence",
+        type=Path,
+        metavar="DIR",
+        help="gather evidence on differences, and write it there: captures, counters, drops",
+    )
+    group.addoption(
         "--hairpin-matrix", action="store_true", help="print the matrix and the summary at the end"
     )
 
@@ -241,44 +270,70 @@ def pytest_runtest_makereport(
         item.stash[_failed] = True
     verdicts = item.stash.get(_verdicts, [])
     if report.when == "call" or (report.when == "setup" and not report.passed):
-        report.hairpin = _records(item, report, verdicts)  # type: ignore[attr-defined]
+        records = _records(item, report, verdicts)
+        report.hairpin = [record.to_json() for record in records]  # type: ignore[attr-defined]
         report.hairpin_seconds = sum(s for _, s in verdicts)  # type: ignore[attr-defined]
-        for verdict, _ in verdicts:
+        for (verdict, _), record in zip(verdicts, records, strict=False):
             if report.failed and verdict.differences:
-                report.sections.append((f"hairpin: {verdict.stimulus}", explanation(verdict)))
+                text = _explanation(verdict, record)
+                report.sections.append((f"hairpin: {verdict.stimulus}", text))
     return report
 
 
-def explanation(verdict: Verdict) -> str:
-    """Topology, verdict and the model's trace, for the report of a failed test."""
-    trace = "\n".join(f"  {step}" for step in verdict.prediction.trace)
-    return (
-        f"{verdict}\n\nThe model's way of the frame:\n{trace}\n\n"
-        f"The topology:\n{dump_topology(verdict.topology)}"
+def _explanation(verdict: Verdict, record: Record) -> str:
+    """Topology, verdict, evidence and the model's trace, for the report of a failed test."""
+    evidence = [f"  {finding}" for finding in record.findings]
+    if record.evidence:
+        evidence.append(f"  evidence: {record.evidence}, and a .pcapng beside it")
+    return "\n".join(
+        [
+            str(verdict),
+            *evidence,
+            "\nThe model's way of the frame:",
+            *(f"  {step}" for step in record.trace),
+            f"\nThe topology:\n{record.topology}",
+        ]
     )
+
+
+def _evidence_folder(config: pytest.Config) -> EvidenceFolder | None:
+    """Where evidence goes; None when nobody asked for it."""
+    if _evidence not in config.stash:
+        path = config.getoption("hairpin_evidence")
+        features = _fit(config)
+        system = f"Linux {features.kernel}, {features.machine}"
+        application = f"hairpin {version('hairpin')}"
+        asked = config.getoption("hairpin_backend")
+        options = "" if asked == "auto" else f"--backend {asked}"
+        run = f"{application} on {system}, backend {_backend(config, features)}"
+        config.stash[_evidence] = path and EvidenceFolder(
+            path.resolve(), run=run, options=options, system=system, application=application
+        )
+    return config.stash[_evidence]
 
 
 def _records(
     item: pytest.Item, report: pytest.TestReport, verdicts: list[tuple[Verdict, float]]
-) -> list[dict[str, Any]]:
-    """What the matrix shows of one test: its verdicts, or why there are none."""
+) -> list[Record]:
+    """What the matrix shows of one test: its verdicts, in order, or why there are none."""
     section = _section(item)
-    records = [
-        Record.of(
+    records = []
+    for verdict, _ in verdicts:
+        record = Record.of(
             verdict,
-            case=item.nodeid,
+            case=_case(item),
             section=section,
             row=str(verdict.stimulus),
             column=column_of(verdict.topology),
             topology=dump_topology(verdict.topology),
         )
-        for verdict, _ in verdicts
-    ]
+        folder = item.config.stash.get(_evidence, None)
+        records.append(folder.keep(record, verdict) if folder and verdict.evidence else record)
     if report.failed and not any(r.outcome is CellOutcome.DIFFERS for r in records):
         records.append(_blank(item, section, CellOutcome.ERROR, _message(report)))
     if report.skipped and not records:
         records.append(_blank(item, section, CellOutcome.SKIPPED, _message(report)))
-    return [record.to_json() for record in records]
+    return records
 
 
 def _message(report: pytest.TestReport) -> str:
@@ -295,7 +350,7 @@ def _blank(item: pytest.Item, section: str, outcome: CellOutcome, reason: str) -
     stimulus = next((p for p in params.values() if isinstance(p, Stimulus)), None)
     name = getattr(item, "originalname", None) or item.name
     return Record(
-        case=item.nodeid,
+        case=_case(item),
         section=section,
         row=str(stimulus or name.removeprefix("test_").replace("_", " ")),
         column=column_of(topology) if topology else ("", ""),
@@ -358,7 +413,8 @@ class _Reporter:
         if matrix:
             terminalreporter.ensure_newline()
             with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-                print_run(run, make_console())
+                evidence = config.getoption("hairpin_evidence")
+                print_run(run, make_console(), folder=evidence and evidence.parent)
 
 
 @pytest.hookimpl(tryfirst=True)

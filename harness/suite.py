@@ -50,6 +50,7 @@ def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
             *("-q", "--no-header", "--tb=short", "--show-capture=no", "--hairpin-matrix"),
             f"--hairpin-backend={backend}",
             f"--hairpin-json={folder / 'results.json'}",
+            f"--hairpin-evidence={folder / 'evidence'}",
             f"--hairpin-ktap={folder / 'results.ktap'}",
             f"--junitxml={folder / 'junit.xml'}",
             *arguments,

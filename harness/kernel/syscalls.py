@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import struct
 
 __all__ = [
     "CLONE_NEWNET",
@@ -11,6 +13,7 @@ __all__ = [
     "attach_filter",
     "current_cpu",
     "detached_mount",
+    "open_tracepoint",
     "setns",
     "setsockopt_blocking",
     "unshare",
@@ -26,6 +29,22 @@ _SYS_FSMOUNT = 432
 _FSOPEN_CLOEXEC = 1
 _FSCONFIG_CMD_CREATE = 6
 _FSMOUNT_CLOEXEC = 1
+
+# Older than that, so that each architecture has its own number (its syscall.tbl).
+_SYS_PERF_EVENT_OPEN = {
+    "x86_64": 298,
+    "aarch64": 241,
+    "riscv64": 241,
+    "loongarch64": 241,
+    "ppc64le": 319,
+    "s390x": 331,
+}
+_PERF_TYPE_TRACEPOINT = 2
+_PERF_SAMPLE_RAW = 1 << 10
+_PERF_FLAG_FD_CLOEXEC = 8
+# struct perf_event_attr as it was first (PERF_ATTR_SIZE_VER0, 64 bytes): type, size, config,
+# sample_period, sample_type, read_format, flags, wakeup_events, bp_type, bp_addr.
+_PERF_ATTR = struct.Struct("=IIQQQQQIIQ")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -70,6 +89,22 @@ def detached_mount(filesystem: str) -> int:
         )
     finally:
         os.close(context)
+
+
+def open_tracepoint(number: int, *, cpu: int) -> int:
+    """perf_event_open(2): every hit of the tracepoint `number` on `cpu`, with its raw record.
+
+    Counting from now on, for as long as the descriptor lives.
+    """
+    call = _SYS_PERF_EVENT_OPEN.get(os.uname().machine)
+    if call is None:
+        raise OSError(errno.ENOSYS, "perf_event_open: number not known here")
+    attributes = _PERF_ATTR.pack(
+        _PERF_TYPE_TRACEPOINT, _PERF_ATTR.size, number, 1, _PERF_SAMPLE_RAW, 0, 0, 0, 0, 0
+    )
+    return _checked(
+        _libc.syscall(call, attributes, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC), "perf_event_open"
+    )
 
 
 class _Program(ctypes.Structure):

@@ -94,6 +94,10 @@ def _diagnostics(record: Record) -> Iterator[str]:
         yield _diagnostic(str(deviation))
     for cause in record.causes:
         yield _diagnostic(f"likely cause: {cause}")
+    for finding in record.findings:
+        yield _diagnostic(finding)
+    if record.evidence:
+        yield _diagnostic(f"evidence: {record.evidence}")
     if record.outcome in _FAILED:
         yield _diagnostic(f"again: {reproduce(record)}")
 

@@ -227,8 +227,11 @@ def broken_promises(records: Iterable[Record]) -> tuple[BrokenPromise, ...]:
 def reproduce(record: Record) -> str:
     """The command that runs this record's case again, to be pasted into a shell.
 
-    What pytest's ``-k`` cannot take in a case becomes "and" between the parts that it can.
+    A case of the suite is found by its name: what pytest's ``-k`` cannot take in it becomes
+    "and" between the parts that it can. A case of a file of one's own bears the file's path.
     """
+    if record.case.startswith((".", "/")):
+        return f"hairpin run {shlex.quote(record.case)}"
     name = record.case.rpartition("::")[2]
     words = [word for word in _KEYWORD.findall(name) if word not in _OPERATORS]
     return f"hairpin run -k {shlex.quote(' and '.join(words))}" if words else "hairpin run"

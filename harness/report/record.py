@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from harness.report.findings import findings
 from harness.testbed.verdict import Difference, Outcome, Verdict
 
 __all__ = ["CellOutcome", "Record", "Run"]
@@ -29,7 +30,11 @@ class Record:
     `section` is the subject (one matrix each), `row` the flow, `column` the headings from the
     top down (``("vepa → bridge", "hairpin on")``). `predicted` and `seen` count copies per
     observer; `focus` is the observer whose count stands in the cell. `promises` are those
-    that apply: id, text, source, section, kept.
+    that apply: id, text, source, section, kept. `trace` is the model's way of the frame.
+
+    Of a difference, `findings` is what evidence came to, in a few lines, and `evidence` the
+    file with all of it, relative to the folder of the run; a capture of the same name, but for
+    its ending .pcapng, lies beside it.
     """
 
     case: str
@@ -46,6 +51,9 @@ class Record:
     reason: str = ""
     stimulus: str = ""
     topology: str = ""  # TOML
+    trace: tuple[str, ...] = ()
+    evidence: str = ""
+    findings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `from_json` makes the same record again."""
@@ -57,6 +65,8 @@ class Record:
             "column": list(self.column),
             "causes": list(self.causes),
             "promises": [dict(p) for p in self.promises],
+            "trace": list(self.trace),
+            "findings": list(self.findings),
         }
 
     @classmethod
@@ -69,6 +79,8 @@ class Record:
                 "column": tuple(data["column"]),
                 "causes": tuple(data["causes"]),
                 "promises": tuple(data["promises"]),
+                "trace": tuple(data["trace"]),
+                "findings": tuple(data["findings"]),
             }
         )
 
@@ -108,6 +120,8 @@ class Record:
             causes=verdict.causes,
             stimulus=str(verdict.stimulus),
             topology=topology,
+            trace=tuple(map(str, verdict.prediction.trace)),
+            findings=findings(verdict.evidence) if verdict.evidence else (),
         )
 
 

@@ -46,14 +46,23 @@ def write_json(run: Run, path: Path) -> None:
 
 
 def _document(run: Run) -> str:
-    """One record a line: for grep and diff, and many times as fast as json's own indenting."""
+    """One record a line: for grep and diff, and many times as fast as json's own indenting.
+
+    Traces are the same steps over and over: each step is written once, in `steps`.
+    """
     head = {"schema": SCHEMA} | {
         f.name: getattr(run, f.name) for f in fields(Run) if f.name != "records"
     }
     head["missing"] = dict(run.missing)
+    steps: dict[str, int] = {}
+    rows = []
+    for record in run.records:
+        row = record.to_json()
+        row["trace"] = [steps.setdefault(step, len(steps)) for step in record.trace]
+        rows.append(f"    {_dump(row)}")
+    head["steps"] = list(steps)
     lines = [f"  {json.dumps(key)}: {_dump(value)}," for key, value in head.items()]
-    records = ",\n".join(f"    {_dump(record.to_json())}" for record in run.records)
-    return "\n".join(["{", *lines, '  "records": [', records, "  ]", "}", ""])
+    return "\n".join(["{", *lines, '  "records": [', ",\n".join(rows), "  ]", "}", ""])
 
 
 def _dump(value: object) -> str:
@@ -72,12 +81,17 @@ def read_json(path: Path) -> Run:
         raise UsageError(f"{path}: not a results document of hairpin: no schema {SCHEMA!r}")
     if found != SCHEMA:
         raise UsageError(f"{path}: its schema is {found!r}; this hairpin reads {SCHEMA!r}")
-    known = _checked(document, _RUN, f"{path}: ")
-    records = tuple(
-        Record.from_json(_checked(record, _RECORD, f"{path}: records[{i}]."))
-        for i, record in enumerate(known.pop("records"))
-    )
-    return Run(records=records, **known)
+    known = _checked(document, _RUN, f"{path}: ", later=_RUN_LATER)
+    steps = known.pop("steps")
+    records = []
+    for i, entry in enumerate(known.pop("records")):
+        record = _checked(entry, _RECORD, f"{path}: records[{i}].", later=_RECORD_LATER)
+        try:
+            record["trace"] = [steps[number] for number in record["trace"]]
+        except IndexError:
+            raise UsageError(f"{path}: records[{i}].trace: there are {len(steps)} steps") from None
+        records.append(Record.from_json(record))
+    return Run(records=tuple(records), **known)
 
 
 def _load(path: Path) -> Any:
@@ -91,16 +105,26 @@ def _load(path: Path) -> Any:
         raise UsageError(f"{path}: not JSON: it is not UTF-8") from error
 
 
-def _checked(data: Any, known: Mapping[str, tuple[_Check, str]], where: str) -> dict[str, Any]:
-    """The `known` fields of `data`, each of them there and as it must be."""
+def _checked(
+    data: Any,
+    known: Mapping[str, tuple[_Check, str]],
+    where: str,
+    *,
+    later: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The `known` fields of `data`, each of them as it must be.
+
+    All must be there, but for those that came `later`, which then have the value given.
+    """
     if not isinstance(data, dict):
         raise UsageError(f"{where.rstrip('.: ')}: {_shown(data)} is not an object")
+    whole = {**later, **data}
     for name, (check, wanted) in known.items():
-        if name not in data:
+        if name not in whole:
             raise UsageError(f"{where}{name} is missing")
-        if not check(data[name]):
-            raise UsageError(f"{where}{name}: {_shown(data[name])} is not {wanted}")
-    return {name: data[name] for name in known}
+        if not check(whole[name]):
+            raise UsageError(f"{where}{name}: {_shown(whole[name])} is not {wanted}")
+    return {name: whole[name] for name in known}
 
 
 def _shown(value: Any) -> str:
@@ -161,6 +185,7 @@ _RUN: dict[str, tuple[_Check, str]] = {
     "version": _TEXT,
     "missing": (_is_map_to(_is_text), "an object of texts"),
     "exit_status": (_is_count, "an exit status"),
+    "steps": _TEXTS,
     "records": (_is_list, "a list"),
 }
 _RECORD: dict[str, tuple[_Check, str]] = {
@@ -178,4 +203,10 @@ _RECORD: dict[str, tuple[_Check, str]] = {
     "reason": _TEXT,
     "stimulus": _TEXT,
     "topology": _TEXT,
+    "trace": (_is_list_of(_is_count), "a list of numbers of steps"),
+    "evidence": _TEXT,
+    "findings": _TEXTS,
 }
+# Added under the name of the schema: what they are in a document from before.
+_RUN_LATER: dict[str, Any] = {"steps": []}
+_RECORD_LATER: dict[str, Any] = {"trace": [], "evidence": "", "findings": []}

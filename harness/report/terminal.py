@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 
 from harness.report.cells import STYLES, print_legend
+from harness.report.folder import MOST_EVIDENCE
 from harness.report.grid import folded, grid_lines, lay_out
 from harness.report.matrix import (
     Matrix,
@@ -53,18 +55,23 @@ def make_console(file: TextIO | None = None) -> Console:
     return console
 
 
-def print_run(run: Run, console: Console) -> None:
+def print_run(
+    run: Run, console: Console, *, folder: Path | None = None, matrix: bool = True
+) -> None:
     """Print `run`: legend, matrices, differences, documented otherwise, skipped, summary.
 
-    No line is wider than `console`, but for a command to be copied, which stays whole.
+    Without `matrix`: differences and summary. `folder` is the run's, for paths of evidence.
+    No line is wider than `console`, but for what is to be copied, which stays whole.
     """
     page = Page(console, console.options.ascii_only)
-    print_legend(page, run.records)
-    for matrix in matrices(run.records):
-        _print_section(page, matrix)
-    _print_failures(page, run.records)
-    _print_promises(page, run.records)
-    _print_skipped(page, run)
+    if matrix:
+        print_legend(page, run.records)
+        for section in matrices(run.records):
+            _print_section(page, section)
+    _print_failures(page, run.records, folder)
+    if matrix:
+        _print_promises(page, run.records)
+        _print_skipped(page, run)
     _print_summary(page, run)
 
 
@@ -83,7 +90,7 @@ def _print_section(page: Page, matrix: Matrix) -> None:
         page.line(*line)
 
 
-def _print_failures(page: Page, records: Sequence[Record]) -> None:
+def _print_failures(page: Page, records: Sequence[Record], folder: Path | None) -> None:
     """Every differing cell and every error, those with one cause together."""
     failed = [r for r in records if r.outcome in (CellOutcome.ERROR, CellOutcome.DIFFERS)]
     if not failed:
@@ -100,7 +107,14 @@ def _print_failures(page: Page, records: Sequence[Record]) -> None:
         for text in explanation:
             page.prose(text, style=BOLD, hang=2)
         for i, record in enumerate(members):
-            _print_failure(page, record, brief=i >= _DETAILED)
+            _print_failure(page, record, folder, brief=i >= _DETAILED)
+    kept = sum(bool(record.evidence) for record in failed)
+    if kept and kept < differing:
+        page.line()
+        page.prose(
+            f"Evidence was kept of {kept:,} of the {count(differing, 'differing cell')}: "
+            f"of no more than {MOST_EVIDENCE} in one run."
+        )
 
 
 def _by_explanation(failed: Iterable[Record]) -> dict[tuple[str, ...], list[Record]]:
@@ -112,7 +126,7 @@ def _by_explanation(failed: Iterable[Record]) -> dict[tuple[str, ...], list[Reco
     return groups
 
 
-def _print_failure(page: Page, record: Record, *, brief: bool) -> None:
+def _print_failure(page: Page, record: Record, folder: Path | None, *, brief: bool) -> None:
     glyph = "!" if record.outcome is CellOutcome.ERROR else "✗"
     style = STYLES[record.outcome]
     found = deviations(record)
@@ -126,10 +140,15 @@ def _print_failure(page: Page, record: Record, *, brief: bool) -> None:
     for deviation in found:
         observer, _, rest = str(deviation).partition(": ")
         page.prose(f"{observer:<{widest}}  {rest}", indent=6, hang=widest + 2)
+    for finding in record.findings:
+        page.prose(finding, indent=6, hang=2)
     command = reproduce(record)
     if record.case.rpartition("::")[2] not in command:
         page.prose(record.case, style=FAINT, indent=6)
     page.line(("      again: ", FAINT), (command, ""))
+    if record.evidence:
+        path = str(folder / record.evidence) if folder else record.evidence
+        page.line(("      evidence: ", FAINT), (path, ""))
 
 
 def _where(record: Record) -> str:

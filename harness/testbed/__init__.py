@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.testbed.bed import Testbed
+from harness.testbed.evidence import Evidence, Repeat
 from harness.testbed.verdict import Barrier, Observation, Outcome, Verdict
 
-__all__ = ["Barrier", "Observation", "Outcome", "Testbed", "Verdict"]
+__all__ = ["Barrier", "Evidence", "Observation", "Outcome", "Repeat", "Testbed", "Verdict"]

@@ -37,6 +37,8 @@ from harness.testbed.endpoints import (
     Wanted,
 )
 from harness.testbed.ends import guest_end, ring_ends
+from harness.testbed.evidence import Evidence
+from harness.testbed.gather import gather
 from harness.testbed.sentinels import hears, plan, vouched_for
 from harness.testbed.shots import Loaded, Sentinels, Shot, make_shot
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
@@ -54,6 +56,7 @@ _IDENT = struct.Struct("<I").pack_into
 _READY_WITHIN = 5.0  # seconds; a carrier is up after a fraction of a millisecond
 _READY_ROUND = 0.002
 _AWAITED_FOR = 1.0
+_LOST_SOON = 0.25  # for evidence: who has proved lost once need not be waited for long
 
 
 class Testbed(Resource):
@@ -64,7 +67,8 @@ class Testbed(Resource):
     pinned for as long as the testbed lives.
 
     Whoever brings up many testbeds hands each the same `stock`: namespaces made ahead.
-    `on_verdict`, when set, is called with every verdict and the seconds it took.
+    `on_verdict`, when set, is called with every verdict and the seconds it took. A stimulus
+    that differs is sent once more, for evidence, when `wants_evidence()` says so.
 
     Raises KernelError when the kernel refuses a part of the topology.
     """
@@ -76,6 +80,7 @@ class Testbed(Resource):
     ) -> None:
         self.topology = topology
         self.on_verdict: Callable[[Verdict, float], object] | None = None
+        self.wants_evidence: Callable[[], bool] = lambda: False
         self.backend = backend
         self._ident = 0
         self._shots: dict[Stimulus, Shot] = {}
@@ -321,7 +326,7 @@ class Testbed(Resource):
             self._shots[stimulus] = shot
         return shot
 
-    def _fire(self, shot: Shot) -> tuple[Seen, list[str]]:
+    def _fire(self, shot: Shot, *, patience: float = LOST_AFTER) -> tuple[Seen, list[str]]:
         """Send, then read everybody up to the sentinel; also whose sentinel was lost."""
         if self._dirty:
             self.prime()
@@ -331,7 +336,7 @@ class Testbed(Resource):
         _IDENT(shot.buffer, shot.ident_at, ident)
         shot.send(shot.buffer)
         wanted = {ident: seen}
-        lost = self._barrier(wanted, rounds=shot.rounds, group=shot.group)
+        lost = self._barrier(wanted, rounds=shot.rounds, group=shot.group, patience=patience)
         if shot.awaited:
             self._await(shot, wanted, ident)
         return seen, lost
@@ -394,11 +399,25 @@ class Testbed(Resource):
         shot = self._shot(stimulus)
         seen, lost = self._fire(shot)
         verdict = self._judge(shot, seen, lost)
+        seconds = time.perf_counter() - started
         if verdict.differences:
+            if self.wants_evidence():
+                verdict = replace(verdict, evidence=self._evidence(verdict, shot))
             verdict = replace(verdict, causes=causes(verdict, self.wiring))
         if self.on_verdict:
-            self.on_verdict(verdict, time.perf_counter() - started)
+            self.on_verdict(verdict, seconds)
         return verdict
+
+    def _evidence(self, verdict: Verdict, shot: Shot) -> Evidence:
+        def idle() -> None:
+            if self._dirty:
+                self.prime()
+            self._barrier({}, rounds=shot.rounds, group=shot.group, patience=_LOST_SOON)
+
+        def again() -> Verdict:
+            return self._judge(shot, *self._fire(shot, patience=_LOST_SOON))
+
+        return gather(verdict, self.wiring, idle=idle, again=again)
 
     def check(self, stimulus: Stimulus) -> Verdict:
         """The verdict; raises DifferenceError with the whole explanation when it differs."""

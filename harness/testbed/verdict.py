@@ -10,6 +10,7 @@ from harness.frames import Frame
 from harness.model import Prediction
 from harness.promises import Promise, promises_for
 from harness.stimulus import Stimulus
+from harness.testbed.evidence import Evidence
 from harness.topology import Topology
 
 __all__ = [
@@ -68,6 +69,15 @@ class Difference:
     seen: tuple[bytes, ...]
     lost: bool = False
 
+    @property
+    def missing(self) -> tuple[bytes, ...]:
+        """Frames that were predicted and not seen."""
+        left = list(self.predicted)
+        for frame in self.seen:
+            if frame in left:
+                left.remove(frame)
+        return tuple(left)
+
     def __str__(self) -> str:
         text = f"{self.observer}: {len(self.predicted)} predicted, {len(self.seen)} seen"
         if self.lost:
@@ -88,6 +98,7 @@ class Verdict:
     """Promise, prediction and observation of one stimulus, held against each other.
 
     `causes` says in words what would explain the differences; empty when there are none.
+    `evidence` is what was gathered about them, where that was asked for.
     """
 
     topology: Topology
@@ -97,6 +108,7 @@ class Verdict:
     differences: tuple[Difference, ...]
     judgements: tuple[Judgement, ...]
     causes: tuple[str, ...] = ()
+    evidence: Evidence | None = None
 
     @property
     def outcome(self) -> Outcome:

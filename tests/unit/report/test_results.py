@@ -25,7 +25,11 @@ RECORD = Record(
     causes=("hairpin is off",),
     stimulus="a → b",
     topology='[[guest]]\nname = "a"\n',
+    trace=("a: sends", "b: receives a copy", "a: sends"),
+    evidence="evidence/test_flow-a.txt",
+    findings=("sent again: the same difference again",),
 )
+LATER = {"trace", "evidence", "findings"}  # came after the first documents of version 1
 RUN = Run(
     records=(
         RECORD,
@@ -73,9 +77,9 @@ def test_the_document_is_valid_by_its_schema(path, schema):
 def test_the_schema_has_every_field_and_no_other(schema):
     record = schema["$defs"]["record"]
     assert set(record["properties"]) == {f.name for f in fields(Record)}
-    assert set(schema["properties"]) == {"schema"} | {f.name for f in fields(Run)}
-    for described in (schema, record):
-        assert set(described["required"]) == set(described["properties"])
+    assert set(schema["properties"]) == {"schema", "steps"} | {f.name for f in fields(Run)}
+    assert set(schema["required"]) == set(schema["properties"]) - {"steps"}
+    assert set(record["required"]) == set(record["properties"]) - LATER
 
 
 def test_the_schema_is_of_the_version_that_is_written(schema):
@@ -164,6 +168,11 @@ BROKEN = [
         r"records\[0\]\.promises: .* is not a list of pro",
     ),
     (("records", 0, "causes"), [1], r"records\[0\]\.causes: \[1\] is not a list of texts"),
+    (("steps",), [1], r"steps: \[1\] is not a list of texts"),
+    (("records", 0, "trace"), [-1], r"records\[0\]\.trace: \[-1\] is not a list of numbers of"),
+    (("records", 0, "trace"), ["a: sends"], r"records\[0\]\.trace: "),
+    (("records", 0, "evidence"), None, r"records\[0\]\.evidence: null is not a text"),
+    (("records", 0, "findings"), "all", r'records\[0\]\.findings: "all" is not a list of texts'),
 ]
 
 
@@ -181,7 +190,7 @@ def test_a_broken_field_is_refused_by_reader_and_schema(path, schema, where, val
         jsonschema.validate(document, schema)
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Record)])
+@pytest.mark.parametrize("name", [f.name for f in fields(Record) if f.name not in LATER])
 def test_a_record_without_a_field_is_refused_by_reader_and_schema(path, schema, name):
     document = json.loads(path.read_text(encoding="utf-8"))
     del document["records"][1][name]
@@ -190,6 +199,32 @@ def test_a_record_without_a_field_is_refused_by_reader_and_schema(path, schema, 
         read_json(path)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(document, schema)
+
+
+def test_a_document_from_before_traces_and_evidence_is_read(path, schema):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["steps"]
+    for record in document["records"]:
+        for name in LATER:
+            del record[name]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    jsonschema.validate(document, schema)
+    old = replace(RECORD, trace=(), evidence="", findings=())
+    assert read_json(path) == replace(RUN, records=(old, RUN.records[1]))
+
+
+def test_each_step_is_written_once(path):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    assert document["steps"] == ["a: sends", "b: receives a copy"]
+    assert document["records"][0]["trace"] == [0, 1, 0]
+
+
+def test_a_step_that_is_not_there_is_refused(path):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["records"][0]["trace"] = [2]
+    path.write_text(json.dumps(document), encoding="utf-8")
+    with pytest.raises(UsageError, match=r"records\[0\]\.trace: there are 2 steps"):
+        read_json(path)
 
 
 def test_a_long_value_is_cut_in_the_complaint(path):

@@ -1,0 +1,123 @@
+"""Two runs held against each other: what came out otherwise, case by case. Pure.
+
+Cells are matched by case, row and column. Where a case has several verdicts in one cell, the
+first of one run stands against the first of the other, and so on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.report.record import Record, Run
+
+__all__ = ["Change", "Comparison", "Place", "Shift", "Side", "compare"]
+
+
+class Side(StrEnum):
+    """Which of the two runs."""
+
+    BEFORE = "A"
+    AFTER = "B"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a record stands; `number` counts those of one cell from 1."""
+
+    case: str
+    row: str
+    column: tuple[str, ...]
+    number: int = 1
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One observer whose counts are not the same; None where a run does not know it."""
+
+    observer: str
+    predicted: tuple[int | None, int | None]
+    seen: tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One cell that is not the same in both runs: before, after, or in one of them only."""
+
+    place: Place
+    before: Record | None
+    after: Record | None
+
+    @property
+    def only_in(self) -> Side | None:
+        """The run that alone has the cell; None when both do."""
+        if self.after is None:
+            return Side.BEFORE
+        return Side.AFTER if self.before is None else None
+
+    @property
+    def shifts(self) -> tuple[Shift, ...]:
+        """Observers that should have seen, or saw, another number of copies."""
+        if self.before is None or self.after is None:
+            return ()
+        return _shifts(self.before, self.after)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs and what differs; `alike` cells do not."""
+
+    before: Run
+    after: Run
+    changes: tuple[Change, ...]
+    alike: int
+
+
+def compare(before: Run, after: Run) -> Comparison:
+    """What differs between two runs, in the order of `before`; what only `after` has is last.
+
+    Outcomes and counts of copies count. How an observer's reading ended, how long it took and
+    what was thought to be the cause do not.
+    """
+    old, new = _by_place(before.records), _by_place(after.records)
+    changes, alike = [], 0
+    for place in {**old, **new}:
+        change = Change(place, old.get(place), new.get(place))
+        if change.before and change.after and _same(change.before, change.after):
+            alike += 1
+        else:
+            changes.append(change)
+    return Comparison(before, after, tuple(changes), alike)
+
+
+def _by_place(records: Iterable[Record]) -> dict[Place, Record]:
+    counts: Counter[Place] = Counter()
+    places = {}
+    for record in records:
+        cell = Place(record.case, record.row, record.column)
+        counts[cell] += 1
+        places[Place(record.case, record.row, record.column, counts[cell])] = record
+    return places
+
+
+def _same(before: Record, after: Record) -> bool:
+    return (
+        before.outcome is after.outcome
+        and dict(before.predicted) == dict(after.predicted)
+        and dict(before.seen) == dict(after.seen)
+    )
+
+
+def _shifts(before: Record, after: Record) -> tuple[Shift, ...]:
+    observers = {**before.predicted, **before.seen, **after.predicted, **after.seen}
+    every = (
+        Shift(
+            name,
+            (before.predicted.get(name), after.predicted.get(name)),
+            (before.seen.get(name), after.seen.get(name)),
+        )
+        for name in observers
+    )
+    return tuple(s for s in every if s.predicted[0] != s.predicted[1] or s.seen[0] != s.seen[1])
