@@ -13,7 +13,9 @@ _TRAFFIC = frozenset({"rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "multi
 # The end of any copy that reaches a stack in which nobody reads: the bridge device's own, say.
 _USUAL_END = "UNHANDLED_PROTO"
 _REMARK = "  (a stack in which nobody reads: the usual end of a copy)"
-_SILENT = "switch"  # the bridge device itself: its stack drops whatever is flooded
+_WORDS = {"port": "switch port {}", "bridge": "the stack of {}"}
+# Nobody reads what is flooded to a bridge's own stack: it drops all of it, and counts that.
+_SILENT = "the stack of "
 _MOST_FINDINGS = 6
 
 
@@ -28,7 +30,7 @@ def findings(evidence: Evidence) -> tuple[str, ...]:
     lines += [
         f"counter: {where} {name} {by:+}"
         for where, name, by in counters_of(evidence)
-        if name not in _TRAFFIC and where != _SILENT
+        if name not in _TRAFFIC and not where.startswith(_SILENT)
     ]
     if len(lines) > _MOST_FINDINGS:
         lines[_MOST_FINDINGS - 1 :] = [f"and {len(lines) - _MOST_FINDINGS + 1} lines more"]
@@ -48,5 +50,4 @@ def counters_of(evidence: Evidence) -> Iterator[tuple[str, str, int]]:
     for place, links in evidence.counters.items():
         for link, counters in links.items():
             for name, by in counters.items():
-                port = place == "switch" and link != "switch"
-                yield (f"switch port {link}" if port else link), name, by
+                yield _WORDS.get(place, "{}").format(link), name, by

@@ -72,7 +72,8 @@ def _names(records: Iterable[Record]) -> str:
 
 def _evidence(record: Record, folder: Path) -> str:
     if not record.evidence:
-        lines = [_place(record), record.case, *map(str, deviations(record)), *record.causes]
+        causes = [f"likely cause: {cause}" for cause in record.causes]
+        lines = [_place(record), record.case, *map(str, deviations(record)), *causes]
         return "\n".join([*lines, "No evidence was kept of this one."])
     try:
         return (folder / record.evidence).read_text(encoding="utf-8").rstrip()

@@ -28,11 +28,12 @@ class Evidence:
     `lost` whom no sentinel reached then though it should have. Both are empty where `repeat` is
     FAILED.
 
-    `counters` maps a place (``host``, ``switch``, ``outside``, ``cpu``) to link to counter to by
-    how much it moved; `drops` says where frames were thrown away, and how many. Both are what
-    the stimulus itself did: what a round of sentinels without it does has been taken off, so a
-    counter is negative where less happened than usual. `drops_unknown` says why no drops could
-    be had; empty where they could.
+    `counters` maps a place to link to counter to by how much it moved. Places are ``host``
+    (guests and lower devices), ``port`` (of a switch, named like the station behind it),
+    ``bridge`` (a switch itself), ``outside`` and ``cpu``. `drops` says where frames were thrown
+    away, and how many; `drops_unknown` why that could not be had, and is empty where it could.
+    Both are what the stimulus itself did: what a round of sentinels without it does has been
+    taken off, so a counter is negative where less happened than usual.
 
     `notes` are sentences about whatever else was noticed. `seen_at` and `again_at` are when the
     first observation was over and when the second began, in seconds since the epoch.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,7 @@ from harness.kernel.drops import Drop, DropTrace
 from harness.kernel.syscalls import current_cpu
 from harness.testbed.evidence import Evidence, Repeat
 from harness.testbed.verdict import Barrier, Verdict
-from harness.testbed.wiring import BEACON, Wiring
+from harness.testbed.wiring import Wiring
 
 __all__ = ["gather"]
 
@@ -126,20 +126,26 @@ def _watched(
 
 
 def _counters(wiring: Wiring) -> _Places:
-    """Links by place, without the beacon's; those outside bear their stations' names."""
+    """Links by place, without the beacons': those are no part of any topology."""
     switch = link_counters(wiring.switch)
-    for ours in (BEACON, f"{BEACON}-port"):
-        switch.pop(ours, None)
-    outside: dict[str, dict[str, int]] = {}
-    for name, ns in wiring.outside.items():
-        outside[name] = link_counters(ns).get(name, {})
     cpu = current_cpu()
     return {
-        "host": link_counters(wiring.host),
-        "switch": switch,
-        "outside": outside,
+        "host": link_counters(wiring.host) | _in_namespaces_of_their_own(wiring, guests=True),
+        "port": {name: switch[name] for name in wiring.port_index if name in switch},
+        "bridge": {name: switch[name] for name in wiring.switch_index if name in switch},
+        "outside": _in_namespaces_of_their_own(wiring, guests=False),
         "cpu": {f"backlog of CPU {cpu}": softnet_counters(cpu)},
     }
+
+
+def _in_namespaces_of_their_own(wiring: Wiring, *, guests: bool) -> dict[str, Mapping[str, int]]:
+    """The links of guests that were moved, or of the stations behind the switch."""
+    found: dict[str, Mapping[str, int]] = {}
+    for station in wiring.topology.macs:
+        ns = wiring.namespace_of(station)
+        if ns is not wiring.host and wiring.topology.is_guest(station) is guests:
+            found[station] = link_counters(ns).get(station, {})
+    return found
 
 
 def _repeat(first: Verdict, second: Verdict) -> Repeat:

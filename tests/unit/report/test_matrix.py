@@ -177,6 +177,9 @@ def test_broken_promises_count_only_what_is_documented_otherwise():
         ("test_plain", "hairpin run -k test_plain"),
         ("flow[a → b and c]", "hairpin run -k 'flow[a and b and c]'"),
         ("→", "hairpin run"),
+        ("./test_mine.py::test_x[a b]", "hairpin run './test_mine.py::test_x[a b]'"),
+        ("../test_mine.py::test_x", "hairpin run ../test_mine.py::test_x"),
+        ("/home/me/test_mine.py::test_x", "hairpin run /home/me/test_mine.py::test_x"),
     ],
 )
 def test_reproduce_is_a_command_that_pytest_can_parse(case, command):

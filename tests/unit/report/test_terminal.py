@@ -2,6 +2,7 @@
 
 import io
 from itertools import product, takewhile
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -66,10 +67,10 @@ def run(*records, **more):
     return Run(records=tuple(records), **given | more)
 
 
-def printed(*records, width=120, **more):
+def printed(*records, width=120, folder=None, matrix=True, **more):
     """The lines on a terminal of that width, without colour."""
     console = Console(file=io.StringIO(), width=width)
-    print_run(run(*records, **more), console)
+    print_run(run(*records, **more), console, folder=folder, matrix=matrix)
     return console.file.getvalue().splitlines()
 
 
@@ -423,6 +424,41 @@ def test_a_difference_says_where_who_why_and_how_again():
         "      lower.in  1 predicted, 0 seen",
         "      again: hairpin run -k 'test_x[vepa-on]'",
     ]
+
+
+def test_of_a_difference_findings_and_evidence_are_told():
+    given = differing(
+        case="t",
+        causes=("rule",),
+        findings=("sent again: the same difference again", "dropped: 1 × TC_INGRESS in x"),
+        evidence="evidence/t.txt",
+    )
+    assert block(printed(given, folder=Path("runs/7")), "likely cause: rule") == [
+        "likely cause: rule",
+        "  ✗ unicast: a → b in vepa → bridge, hairpin on",
+        "      b  1 predicted, 0 seen",
+        "      sent again: the same difference again",
+        "      dropped: 1 × TC_INGRESS in x",
+        "      again: hairpin run -k t",
+        "      evidence: runs/7/evidence/t.txt",
+    ]
+
+
+def test_that_evidence_was_kept_of_some_only_is_said():
+    kept = [differing(case=f"k{i}", evidence=f"evidence/k{i}.txt") for i in range(2)]
+    lines = printed(*kept, differing(case="one"))
+    assert (
+        "Evidence was kept of 2 of the 3 differing cells: of no more than 50 in one run." in lines
+    )
+    assert not [line for line in printed(*kept) if line.startswith("Evidence was kept")]
+    assert not [line for line in printed(differing()) if line.startswith("Evidence was kept")]
+
+
+def test_without_matrix_there_are_differences_and_summary():
+    lines = printed(otherwise(), differing(row="z"), matrix=False)
+    assert not [line for line in lines if "│" in line or "Documented otherwise" in line]
+    assert "1 cell not as predicted" in lines
+    assert "Summary" in lines
 
 
 def test_differences_with_one_cause_stand_together():
