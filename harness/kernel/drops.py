@@ -5,7 +5,8 @@ belongs to a descriptor and goes with it. An instance of one's own in tracefs wo
 but has a name that outlives a killed process.
 
 Only the calling thread's CPU is listened to. Sender, softirq and broadcast queue of a testbed
-share it, and what other CPUs drop is somebody else's.
+share it, and what other CPUs drop is somebody else's. On this one, what other processes send is
+dropped on their own time: softirqs run in whoever raised them, or in a kernel thread.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import mmap
 import os
 import re
 import struct
+import threading
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -38,7 +40,8 @@ _HEAD_AT = 1024
 _TAIL_AT = _HEAD_AT + 8
 _RECORD = struct.Struct("=IHH")
 _RECORD_SAMPLE = 9
-_RAW_AT = _RECORD.size + 4  # behind the raw record's own size
+_WHO = struct.Struct("=II")  # process and thread, 0 where they are of no namespace of ours
+_RAW_AT = _RECORD.size + _WHO.size + 4  # behind the raw record's own size
 
 _FIELD = re.compile(r"field:.*?(\w+);\s*offset:(\d+);\s*size:(\d+);")
 _REASON = re.compile(r'\{ (\w+), "(\w+)" \}')
@@ -125,7 +128,9 @@ def _function(address: int) -> str:
 
 
 class DropTrace(Resource):
-    """Drops on the calling thread's CPU, from now on. Use it in a `with` statement.
+    """Drops on the calling thread's CPU, by it or the kernel's own threads, from now on.
+
+    Use it in a `with` statement.
 
     Raises KernelError where that is not allowed (it takes root) or the kernel has no such
     tracepoint.
@@ -154,7 +159,7 @@ class DropTrace(Resource):
         return found
 
     def _records(self) -> Iterator[bytes]:
-        """Raw records that have not been read, oldest first; their room is given back."""
+        """Our raw records that have not been read, oldest first; all room is given back."""
         size = _PAGES * mmap.PAGESIZE
         head, tail = _HEAD_TAIL.unpack_from(self._map, _HEAD_AT)
         # The ring twice in a row, so that no record is torn where it begins anew.
@@ -162,7 +167,7 @@ class DropTrace(Resource):
         while tail < head:
             at = tail % size
             kind, _, length = _RECORD.unpack_from(ring, at)
-            if kind == _RECORD_SAMPLE:
+            if kind == _RECORD_SAMPLE and _ours(*_WHO.unpack_from(ring, at + _RECORD.size)):
                 yield ring[at + _RAW_AT : at + length]
             tail += length
         struct.pack_into("=Q", self._map, _TAIL_AT, head)
@@ -173,6 +178,17 @@ class DropTrace(Resource):
             self._map.close()
             os.close(self._fd)
         self._fd = -1
+
+
+def _ours(process: int, thread: int) -> bool:
+    """Whether that thread may have worked on our frames: ourselves, or the kernel."""
+    if thread in (0, threading.get_native_id()):
+        return True
+    try:
+        # Of the kernel's own threads alone this is empty (ksoftirqd, kworker).
+        return not Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _advice(error: OSError) -> str:

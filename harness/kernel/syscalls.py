@@ -40,6 +40,7 @@ _SYS_PERF_EVENT_OPEN = {
     "s390x": 331,
 }
 _PERF_TYPE_TRACEPOINT = 2
+_PERF_SAMPLE_TID = 1 << 1
 _PERF_SAMPLE_RAW = 1 << 10
 _PERF_FLAG_FD_CLOEXEC = 8
 # struct perf_event_attr as it was first (PERF_ATTR_SIZE_VER0, 64 bytes): type, size, config,
@@ -92,15 +93,16 @@ def detached_mount(filesystem: str) -> int:
 
 
 def open_tracepoint(number: int, *, cpu: int) -> int:
-    """perf_event_open(2): every hit of the tracepoint `number` on `cpu`, with its raw record.
+    """perf_event_open(2): every hit of the tracepoint `number` on `cpu`: who, and a raw record.
 
     Counting from now on, for as long as the descriptor lives.
     """
     call = _SYS_PERF_EVENT_OPEN.get(os.uname().machine)
     if call is None:
         raise OSError(errno.ENOSYS, "perf_event_open: number not known here")
+    wanted = _PERF_SAMPLE_TID | _PERF_SAMPLE_RAW
     attributes = _PERF_ATTR.pack(
-        _PERF_TYPE_TRACEPOINT, _PERF_ATTR.size, number, 1, _PERF_SAMPLE_RAW, 0, 0, 0, 0, 0
+        _PERF_TYPE_TRACEPOINT, _PERF_ATTR.size, number, 1, wanted, 0, 0, 0, 0, 0
     )
     return _checked(
         _libc.syscall(call, attributes, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC), "perf_event_open"

@@ -18,6 +18,8 @@ import subprocess
 import pytest
 
 from harness import Guest, KernelError, Mode, Stimulus, Testbed, Topology
+from harness.frames import Frame, Kind, payload
+from harness.kernel import links
 from harness.kernel.drops import DropTrace
 from harness.kernel.features import probe
 from harness.kernel.privileges import ensure_namespaces
@@ -367,3 +369,55 @@ def test_drops_leave_nothing_behind_in_tracefs(bed):
         bed.observe(Stimulus("a", "b"))
         assert trace.take({0x88B5}).total() > 0
         assert tracefs("events/skb/kfree_skb/enable") == before
+
+
+def test_a_copy_that_comes_late_is_noted(bed):
+    """A copy that turns up among the control round's sentinels; the counters are right anyway."""
+    bed.wiring.set_hairpin("lower", on=True)
+    late = Frame(bed.topology.macs["b"], bed.topology.macs["a"], payload=payload(Kind.STIMULUS, 77))
+
+    def wanted():
+        bed.endpoints["a"].send(late.to_bytes())
+        return True
+
+    bed.wants_evidence = wanted
+    found = bed.verdict(Stimulus("a", "b")).evidence
+    assert found.repeat is Repeat.SAME
+    assert any("received stimulus 77" in note for note in found.notes)
+    assert found.counters["host"]["a"] == {"tx_packets": 1, "tx_bytes": 60}
+
+
+def test_who_is_not_reached_the_second_time_is_named(bed):
+    """The port goes down in between: no sentinel reaches the external host any more."""
+    bed.wiring.set_hairpin("lower", on=True)
+
+    def cut():
+        down = links.set_link("external", index=bed.wiring.port_index["external"], up=False)
+        bed.wiring.switch.rtnl.transact([down])
+        return True
+
+    bed.wants_evidence = cut
+    found = bed.verdict(Stimulus("a", "b")).evidence
+    assert found.lost == ("external",)
+    assert found.repeat is Repeat.OTHER
+
+
+@pytest.mark.skipif(not shutil.which("ip"), reason="iproute2 is not installed")
+def test_what_cannot_be_sent_again_is_a_verdict_still(bed):
+    """The sender's link is gone: the verdict stands, and the evidence says what happened."""
+    bed.wiring.set_hairpin("lower", on=True)
+
+    def gone():
+        command = ["ip", "link", "delete", "dev", "a"]
+        bed.wiring.host.run(lambda: subprocess.run(command, check=True))
+        return True
+
+    bed.wants_evidence = gone
+    verdict = bed.verdict(Stimulus("a", "b"))
+    assert [d.observer for d in verdict.differences] == ["b", "lower.in"]
+    found = verdict.evidence
+    # A tap takes the frame and drops it; a packet socket refuses.
+    assert found.repeat is (Repeat.OTHER if bed.backend == "tap" else Repeat.FAILED)
+    assert (found.lost, bool(found.notes)) == (
+        (("a",), False) if bed.backend == "tap" else ((), True)
+    )

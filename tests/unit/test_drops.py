@@ -2,6 +2,7 @@
 
 import mmap
 import struct
+import threading
 from collections import Counter
 
 import pytest
@@ -39,10 +40,14 @@ ffffffffc0000000 t macvlan_handle_frame\t[macvlan]
 RING = 64 * mmap.PAGESIZE
 
 
-def sample(location=0xFFFFFFFF81000123, protocol=0x88B5, reason=12):
-    """One record of the ring, as the kernel writes it."""
+def sample(location=0xFFFFFFFF81000123, protocol=0x88B5, reason=12, who=None):
+    """One record of the ring, as the kernel writes it; `who` is this thread if not told."""
     raw = struct.pack("=8xQQQHxxI4x", 1, location, 0, protocol, reason)
-    return struct.pack("=IHHI", 9, 0, 12 + len(raw), len(raw)) + raw
+    return enveloped(raw, threading.get_native_id() if who is None else who)
+
+
+def enveloped(raw, who):
+    return struct.pack("=IHHIII", 9, 0, 20 + len(raw), who, who, len(raw)) + raw
 
 
 def lost():
@@ -87,6 +92,30 @@ def test_only_asked_for_protocols(trace):
     assert trace(sample(protocol=0x0800), sample()).take({0x88B5}).total() == 1
 
 
+@pytest.mark.parametrize(
+    ("cmdline", "counts"),
+    [
+        pytest.param(b"", 1, id="a thread of the kernel"),
+        pytest.param(b"python\0-m\0harness\0", 0, id="another process"),
+        pytest.param(None, 0, id="gone by now"),
+    ],
+)
+def test_whose_drops_count(trace, monkeypatch, tmp_path, cmdline, counts):
+    """What another process sends on this CPU is dropped on its own time."""
+    if cmdline is not None:
+        (tmp_path / "cmdline").write_bytes(cmdline)
+    given = trace(sample(who=4_000_000))
+    monkeypatch.setattr(
+        drops, "Path", lambda p: tmp_path / ("cmdline" if "/4000000/" in p else "kallsyms")
+    )
+    assert given.take({0x88B5}).total() == counts
+
+
+def test_drops_of_who_is_in_no_namespace_of_ours_count(trace):
+    """Softirqs run in the idle thread too, and in the kernel's threads outside a container."""
+    assert trace(sample(who=0)).take({0x88B5}).total() == 1
+
+
 def test_what_was_taken_is_gone(trace):
     given = trace(sample())
     assert given.take({0x88B5}).total() == 1
@@ -113,8 +142,7 @@ def test_a_reason_of_another_kernel_has_its_number(trace):
 
 def test_a_kernel_without_reasons(trace):
     raw = struct.pack("=8xQQH6x", 1, 0xFFFFFFFF81000123, 0x88B5)
-    record = struct.pack("=IHHI", 9, 0, 12 + len(raw), len(raw)) + raw
-    (drop,) = trace(record, text=OLD_FORMAT).take({0x88B5})
+    (drop,) = trace(enveloped(raw, 0), text=OLD_FORMAT).take({0x88B5})
     assert str(drop) == "in nft_do_chain"
 
 
