@@ -78,8 +78,8 @@ class Comparison:
 def compare(before: Run, after: Run) -> Comparison:
     """What differs between two runs, in the order of `before`; what only `after` has is last.
 
-    Outcomes and counts of copies count. How an observer's reading ended, how long it took and
-    what was thought to be the cause do not.
+    Outcomes and counts of copies count. How an observer's reading ended, how long it took, what
+    was thought to be the cause, and copies that the model leaves open do not.
     """
     old, new = _by_place(before.records), _by_place(after.records)
     changes, alike = [], 0
@@ -103,11 +103,7 @@ def _by_place(records: Iterable[Record]) -> dict[Place, Record]:
 
 
 def _same(before: Record, after: Record) -> bool:
-    return (
-        before.outcome is after.outcome
-        and dict(before.predicted) == dict(after.predicted)
-        and dict(before.seen) == dict(after.seen)
-    )
+    return before.outcome is after.outcome and not _shifts(before, after)
 
 
 def _shifts(before: Record, after: Record) -> tuple[Shift, ...]:
@@ -116,7 +112,7 @@ def _shifts(before: Record, after: Record) -> tuple[Shift, ...]:
         Shift(
             name,
             (before.predicted.get(name), after.predicted.get(name)),
-            (before.seen.get(name), after.seen.get(name)),
+            (before.settled(name), after.settled(name)),
         )
         for name in observers
     )

@@ -177,7 +177,7 @@ def deviations(record: Record) -> tuple[Deviation, ...]:
         Deviation(
             observer,
             predicted,
-            record.seen.get(observer, 0),
+            record.settled(observer) or 0,
             record.barriers.get(observer) == Barrier.LOST,
         )
         for observer, predicted in record.predicted.items()

@@ -30,7 +30,8 @@ class Record:
     `section` is the subject (one matrix each), `row` the flow, `column` the headings from the
     top down (``("vepa → bridge", "hairpin on")``). `predicted` and `seen` count copies per
     observer; `focus` is the observer whose count stands in the cell. `promises` are those
-    that apply: id, text, source, section, kept. `trace` is the model's way of the frame.
+    that apply: id, text, source, section, kept. `trace` is the model's way of the frame, and
+    `maybe` how many copies an observer may see besides (Prediction.maybe); others are absent.
 
     Of a difference, `findings` is what evidence came to, in a few lines, and `evidence` the
     file with all of it, relative to the folder of the run; a capture of the same name, but for
@@ -52,8 +53,19 @@ class Record:
     stimulus: str = ""
     topology: str = ""  # TOML
     trace: tuple[str, ...] = ()
+    maybe: Mapping[str, int] = field(default_factory=dict)
     evidence: str = ""
     findings: tuple[str, ...] = ()
+
+    def settled(self, observer: str) -> int | None:
+        """Copies that `observer` saw, those that may come or not left out; None if not known.
+
+        What a hash decides that mixes in a kernel address says nothing about the kernel.
+        """
+        seen, predicted = self.seen.get(observer), self.predicted.get(observer)
+        if seen is None or predicted is None:
+            return seen
+        return predicted if 0 <= seen - predicted <= self.maybe.get(observer, 0) else seen
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `from_json` makes the same record again."""
@@ -66,6 +78,7 @@ class Record:
             "causes": list(self.causes),
             "promises": [dict(p) for p in self.promises],
             "trace": list(self.trace),
+            "maybe": dict(self.maybe),
             "findings": list(self.findings),
         }
 
@@ -121,6 +134,7 @@ class Record:
             stimulus=str(verdict.stimulus),
             topology=topology,
             trace=tuple(map(str, verdict.prediction.trace)),
+            maybe={name: len(f) for name, f in verdict.prediction.maybe.items()},
             findings=findings(verdict.evidence) if verdict.evidence else (),
         )
 

@@ -204,9 +204,10 @@ _RECORD: dict[str, tuple[_Check, str]] = {
     "stimulus": _TEXT,
     "topology": _TEXT,
     "trace": (_is_list_of(_is_count), "a list of numbers of steps"),
+    "maybe": _COUNTS,
     "evidence": _TEXT,
     "findings": _TEXTS,
 }
 # Added under the name of the schema: what they are in a document from before.
 _RUN_LATER: dict[str, Any] = {"steps": []}
-_RECORD_LATER: dict[str, Any] = {"trace": [], "evidence": "", "findings": []}
+_RECORD_LATER: dict[str, Any] = {"trace": [], "maybe": {}, "evidence": "", "findings": []}

@@ -57,6 +57,7 @@ def places(comparison):
         pytest.param(record(barriers={"b": "deadline"}), id="another barrier"),
         pytest.param(record(causes=("rule",)), id="another cause"),
         pytest.param(record(trace=()), id="no trace"),
+        pytest.param(record(seen={"a": 1, "b": 1}, maybe={"a": 1}), id="a copy left open"),
         pytest.param(record(section="renamed"), id="another section"),
     ],
 )
@@ -69,6 +70,11 @@ def test_no_difference(after):
     ("after", "shifts"),
     [
         pytest.param(record(got=0), [Shift("b", (1, 1), (1, 0))], id="lost"),
+        pytest.param(
+            record(seen={"a": 2, "b": 1}, maybe={"a": 1}),
+            [Shift("a", (0, 0), (0, 2))],
+            id="more than is left open",
+        ),
         pytest.param(record(want=0), [Shift("b", (1, 0), (1, 0))], id="predicted otherwise"),
         pytest.param(
             record(seen={"a": 1, "b": 1}), [Shift("a", (0, 0), (0, 1))], id="another observer"

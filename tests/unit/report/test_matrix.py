@@ -155,6 +155,17 @@ def test_only_a_differing_record_deviates():
     assert deviations(record(predicted={"b": 0}, seen={"b": 1})) == ()
 
 
+def test_what_the_model_leaves_open_is_no_deviation():
+    found = record(
+        outcome=CellOutcome.DIFFERS,
+        predicted={"a": 0, "b": 1},
+        seen={"a": 1, "b": 0},
+        maybe={"a": 1},
+        focus="b",
+    )
+    assert [d.observer for d in deviations(found)] == ["b"]
+
+
 def test_broken_promises_count_only_what_is_documented_otherwise():
     otherwise = record(
         outcome=CellOutcome.DOCUMENTED_OTHERWISE,

@@ -26,10 +26,11 @@ RECORD = Record(
     stimulus="a → b",
     topology='[[guest]]\nname = "a"\n',
     trace=("a: sends", "b: receives a copy", "a: sends"),
+    maybe={"a": 1},
     evidence="evidence/test_flow-a.txt",
     findings=("sent again: the same difference again",),
 )
-LATER = {"trace", "evidence", "findings"}  # came after the first documents of version 1
+LATER = {"trace", "maybe", "evidence", "findings"}  # came after the first documents of version 1
 RUN = Run(
     records=(
         RECORD,
@@ -171,6 +172,7 @@ BROKEN = [
     (("steps",), [1], r"steps: \[1\] is not a list of texts"),
     (("records", 0, "trace"), [-1], r"records\[0\]\.trace: \[-1\] is not a list of numbers of"),
     (("records", 0, "trace"), ["a: sends"], r"records\[0\]\.trace: "),
+    (("records", 0, "maybe"), {"a": -1}, r"records\[0\]\.maybe: .* is not an object of counts"),
     (("records", 0, "evidence"), None, r"records\[0\]\.evidence: null is not a text"),
     (("records", 0, "findings"), "all", r'records\[0\]\.findings: "all" is not a list of texts'),
 ]
@@ -209,7 +211,7 @@ def test_a_document_from_before_traces_and_evidence_is_read(path, schema):
             del record[name]
     path.write_text(json.dumps(document), encoding="utf-8")
     jsonschema.validate(document, schema)
-    old = replace(RECORD, trace=(), evidence="", findings=())
+    old = replace(RECORD, trace=(), maybe={}, evidence="", findings=())
     assert read_json(path) == replace(RUN, records=(old, RUN.records[1]))
 
 
