@@ -32,6 +32,7 @@ from harness.report import (
     EvidenceFolder,
     Record,
     Run,
+    failure_text,
     make_console,
     print_run,
     to_ktap,
@@ -168,6 +169,13 @@ def _live_pool(config: pytest.Config) -> _Pool:
     return config.stash[_pool]
 
 
+def _listen(config: pytest.Config, bed: Testbed, verdicts: list[tuple[Verdict, float]]) -> None:
+    """Let the verdicts of `bed` go to `verdicts`, with evidence if that is to be kept."""
+    folder = _evidence_folder(config)
+    bed.on_verdict = lambda verdict, seconds: verdicts.append((verdict, seconds))
+    bed.wants_evidence = folder.has_room if folder else lambda: False
+
+
 @pytest.fixture
 def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Testbed]]:
     """A factory: ``testbed(topology)`` is that topology, live.
@@ -178,15 +186,13 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
     features = _fit(request.config)
     verdicts = request.node.stash.setdefault(_verdicts, [])
     used: list[Topology] = []
-    folder = _evidence_folder(request.config)
 
     def make(topology: Topology) -> Testbed:
         reason = missing_for(topology, features)
         if reason:
             pytest.skip(reason)
         bed = pool.get(topology)
-        bed.on_verdict = lambda verdict, seconds: verdicts.append((verdict, seconds))
-        bed.wants_evidence = folder.has_room if folder else lambda: False
+        _listen(request.config, bed, verdicts)
         used.append(topology)
         return bed
 
@@ -210,7 +216,7 @@ def _run_case(item: CaseItem, case: Case) -> None:
     differing = []
     pool = _live_pool(item.config)
     with pool.new(case.topology) as bed:
-        bed.on_verdict = lambda verdict, seconds: verdicts.append((verdict, seconds))
+        _listen(item.config, bed, verdicts)
         for step in case.steps or everything_plain(case.topology):
             if not isinstance(step, Send):
                 bed.become(step.applied(bed.topology))
@@ -275,25 +281,9 @@ def pytest_runtest_makereport(
         report.hairpin_seconds = sum(s for _, s in verdicts)  # type: ignore[attr-defined]
         for (verdict, _), record in zip(verdicts, records, strict=False):
             if report.failed and verdict.differences:
-                text = _explanation(verdict, record)
+                text = failure_text(record, verdict)
                 report.sections.append((f"hairpin: {verdict.stimulus}", text))
     return report
-
-
-def _explanation(verdict: Verdict, record: Record) -> str:
-    """Topology, verdict, evidence and the model's trace, for the report of a failed test."""
-    evidence = [f"  {finding}" for finding in record.findings]
-    if record.evidence:
-        evidence.append(f"  evidence: {record.evidence}, and a .pcapng beside it")
-    return "\n".join(
-        [
-            str(verdict),
-            *evidence,
-            "\nThe model's way of the frame:",
-            *(f"  {step}" for step in record.trace),
-            f"\nThe topology:\n{record.topology}",
-        ]
-    )
 
 
 def _evidence_folder(config: pytest.Config) -> EvidenceFolder | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.report.casefile import failure_text
 from harness.report.compare import Comparison, compare
 from harness.report.compared import print_comparison
 from harness.report.folder import EvidenceFolder
@@ -22,6 +23,7 @@ __all__ = [
     "Run",
     "compare",
     "evidence_texts",
+    "failure_text",
     "last_folder",
     "make_console",
     "matrices",

@@ -10,7 +10,7 @@ from harness.report.record import Record
 from harness.testbed.evidence import Evidence, Repeat
 from harness.testbed.verdict import Verdict
 
-__all__ = ["case_text"]
+__all__ = ["case_text", "failure_text"]
 
 _ROW = 16  # bytes in a line
 
@@ -35,6 +35,20 @@ def case_text(record: Record, verdict: Verdict, *, run: str, again: str, capture
         _titled("The topology", record.topology.strip().splitlines()),
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def failure_text(record: Record, verdict: Verdict) -> str:
+    """Verdict, evidence, the model's trace and the topology, for the report of a failed test."""
+    kept = [f"evidence: {record.evidence}, and a .pcapng beside it"] if record.evidence else []
+    return "\n".join(
+        [
+            str(verdict),
+            *(f"  {line}" for line in (*record.findings, *kept)),
+            "\nThe model's way of the frame:",
+            *(f"  {step}" for step in record.trace),
+            f"\nThe topology:\n{record.topology}",
+        ]
+    )
 
 
 def _titled(title: str, lines: Iterable[str]) -> list[str]:
