@@ -26,7 +26,7 @@ from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Guest
 from harness.resource import Resource
 from harness.stimulus import Stimulus
 from harness.testbed.causes import causes
-from harness.testbed.changes import transition
+from harness.testbed.changes import settle, transition
 from harness.testbed.endpoints import (
     DEADLINE,
     LOST_AFTER,
@@ -94,6 +94,8 @@ class Testbed(Resource):
             self.endpoints: dict[str, Endpoint] = {}
             self._undo.callback(_close_all, self.endpoints)
             self._build()
+            if not all(topology.has_carrier(station) for station in topology.plugged()):
+                settle(self.wiring)
             self._configure()
             self._get_ready()
         except BaseException:

@@ -18,7 +18,7 @@ from harness.parts import Guest, LowerKind, Mode
 from harness.testbed.wiring import Wiring
 from harness.topology import Topology
 
-__all__ = ["transition"]
+__all__ = ["settle", "transition"]
 
 _SETTLED_WITHIN = 3.0  # seconds; linkwatch may put an event off for one (linkwatch_schedule_work)
 _STATE_DISABLED = 0  # BR_STATE_DISABLED
@@ -48,7 +48,7 @@ def transition(wiring: Wiring, after: Topology) -> None:
     if after.macs != before.macs:
         wiring.set_neighbours()
     if any(after.has_carrier(x) is not before.has_carrier(x) for x in after.plugged()):
-        _settle(wiring)
+        settle(wiring)
 
 
 def _refuse_others(before: Topology, after: Topology) -> None:
@@ -122,8 +122,11 @@ def _change_guest(wiring: Wiring, before: Topology, after: Topology, guest: Gues
         wiring.join(guest)
 
 
-def _settle(wiring: Wiring) -> None:
-    """Wait until switch ports and macvtaps have noticed the carrier, which linkwatch tells them."""
+def settle(wiring: Wiring) -> None:
+    """Wait until switch ports and macvtaps have noticed the carrier, which linkwatch tells them.
+
+    Raises KernelError when they do not.
+    """
     give_up = time.monotonic() + _SETTLED_WITHIN
     while unsettled := [*_unsettled_ports(wiring), *_unsettled_guests(wiring)]:
         if time.monotonic() > give_up:

@@ -12,6 +12,11 @@ TOPOLOGIES = [
     )
     for first, second in itertools.product((Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE), repeat=2)
 ]
+DOWN = Topology(
+    [Guest("a", Mode.BRIDGE), Guest("b", Mode.BRIDGE)],
+    lowers=[Lower(kind=LowerKind.DUMMY, up=False)],
+    externals=[],
+)
 
 
 def _label(topology):
@@ -32,3 +37,12 @@ def _label(topology):
 def test_dummy(testbed, topology, stimulus):
     """What is not handed over directly is gone (dummy_xmit)."""
     testbed(topology).check(stimulus)
+
+
+@pytest.mark.parametrize("stimulus", [Stimulus("a", to="b"), Stimulus("a", to=BROADCAST)], ids=str)
+def test_dummy_down(testbed, stimulus):
+    """A dummy always has a carrier: down, it takes no unicast, and siblings still hear groups.
+
+    is_skb_forwardable asks for IFF_UP, macvlan_broadcast does not.
+    """
+    testbed(DOWN).check(stimulus)

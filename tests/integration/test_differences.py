@@ -14,7 +14,7 @@ from harness.kernel.privileges import ensure_namespaces
 
 INVERTING = """
 import harness.model
-import harness.testbed.bed as bed
+import harness.testbed.shots as shots
 import harness.testbed.causes as causes
 from harness.model import Rule, predict
 
@@ -23,7 +23,7 @@ RULE = frozenset({{Rule.{rule}}})
 def wrong(topology, stimulus, *, inverted=frozenset()):
     return predict(topology, stimulus, inverted=inverted ^ RULE)
 
-bed.predict = wrong
+shots.predict = wrong
 causes.predict = wrong
 """
 
@@ -36,6 +36,9 @@ NEEDS = {
 # Where to look for each: the subject whose cells the rule decides.
 SUBJECT = {
     Rule.TX_UP: "test_link_down",
+    Rule.CARRIER: "test_without_carrier",
+    Rule.FORWARDABLE: "test_guest_to_guest",
+    Rule.PORT_UP: "test_without_carrier",
     Rule.BRIDGE_DIRECT: "test_guest_to_guest",
     Rule.BRIDGE_FLOOD: "test_broadcast",
     Rule.SOURCE_LIST: "test_source",
