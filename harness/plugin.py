@@ -2,6 +2,7 @@
 
 Fixtures: `testbed`, a factory that takes a Topology and returns it live. Testbeds are shared
 between tests that ask for an equal topology; one whose test has failed is not used again.
+`backend` says what stands for a guest's end, for tests that bring up something of their own.
 """
 
 from __future__ import annotations
@@ -200,6 +201,13 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
     if request.node.stash.get(_failed, False):
         for topology in used:
             pool.drop(topology)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """What stands for a guest's end in this run. Namespaces can be made once it is asked for."""
+    _live_pool(request.config)
+    return _backend(request.config, _fit(request.config))
 
 
 _failed = pytest.StashKey[bool]()

@@ -29,14 +29,18 @@ __all__ = [
     "add_address",
     "add_bridge",
     "add_dummy",
+    "add_fdb_entry",
     "add_macvtap",
     "add_veth",
     "add_vlan",
     "change_guest",
     "change_macvtap",
+    "configure_macvtap",
     "delete_link",
     "flush_fdb",
     "move_link",
+    "new_macvtap",
+    "set_attributes",
     "set_bridge_port",
     "set_bridge_vlans",
     "set_guest",
@@ -53,6 +57,7 @@ _IFF_PROMISC = 0x100
 _IFF_ALLMULTI = 0x200
 _NLM_F_REPLACE = 0x100
 _NUD_PERMANENT = 0x80
+_NTF_SELF = 0x02
 _NESTED = 0x8000
 
 _MODES = {
@@ -367,3 +372,67 @@ def set_neighbour(ip: str, mac: str, *, index: int) -> Request:
     message["attrs"] = [("NDA_DST", ip), ("NDA_LLADDR", mac)]
     replace = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | _NLM_F_REPLACE
     return Request(f"set neighbour {ip}", message, _RTM_NEWNEIGH, replace)
+
+
+Asked = tuple[tuple[str, Any], ...]
+"""Attributes by name, as they are asked for: sensible or not."""
+
+
+def new_macvtap(
+    name: str, *, index: int, lower: int | None, data: Asked = (), attributes: Asked = ()
+) -> Request:
+    """A macvtap asked for attribute by attribute, down: for what `add_macvtap` would not say.
+
+    `data` is IFLA_INFO_DATA, `attributes` what stands beside it; without `lower` there is no
+    IFLA_LINK.
+    """
+    asked: Attributes = [("IFLA_IFNAME", name), *attributes, _info("macvtap", list(data))]
+    if lower is not None:
+        asked.append(("IFLA_LINK", lower))
+    return _link(f"add macvtap {name}", asked, index=index)
+
+
+def configure_macvtap(name: str, *, index: int, data: Asked) -> Request:
+    """Change a live macvtap's IFLA_INFO_DATA attribute by attribute (macvlan_changelink)."""
+    return _link(
+        f"configure macvtap {name}: {_words(data)}",
+        [_info("macvtap", list(data))],
+        index=index,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )
+
+
+def set_attributes(
+    name: str,
+    *,
+    index: int,
+    attributes: Asked = (),
+    promiscuous: bool | None = None,
+    allmulticast: bool | None = None,
+) -> Request:
+    """Change a link's own attributes (IFLA_ADDRESS, IFLA_MTU, IFLA_MASTER, …) and filters."""
+    wanted = {_IFF_PROMISC: promiscuous, _IFF_ALLMULTI: allmulticast}
+    return _link(
+        f"set {name}: {_words(attributes)}",
+        list(attributes),
+        index=index,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+        set_flags=sum(flag for flag, on in wanted.items() if on),
+        change=sum(flag for flag, on in wanted.items() if on is not None),
+    )
+
+
+def add_fdb_entry(mac: str, *, index: int, replace: bool = False) -> Request:
+    """An address in the device's own filter, as `bridge fdb add MAC dev LINK self`."""
+    message = ndmsg()
+    message["family"] = socket.AF_BRIDGE
+    message["ifindex"] = index
+    message["state"] = _NUD_PERMANENT
+    message["flags"] = _NTF_SELF
+    message["attrs"] = [("NDA_LLADDR", mac)]
+    flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | (_NLM_F_REPLACE if replace else NLM_F_EXCL)
+    return Request(f"add FDB entry {mac}", message, _RTM_NEWNEIGH, flags)
+
+
+def _words(asked: Asked) -> str:
+    return ", ".join(f"{name} {value}" for name, value in asked)

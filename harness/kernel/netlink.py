@@ -135,6 +135,23 @@ class Rtnl:
         if refused:
             raise refused
 
+    def link(self, name: str) -> Any:
+        """The link of that name, as a decoded pyroute2 message. Raises KernelError."""
+        message = LinkMessage()
+        message["attrs"] = [("IFLA_IFNAME", name)]
+        request = Request(f"read link {name}", message, RTM_GETLINK, NLM_F_REQUEST)
+        self._sequence += 1
+        self._socket.send(request.encoded(self._sequence))
+        while True:
+            for kind, flags, sequence, body in self._receive():
+                if sequence != self._sequence:
+                    continue
+                if kind == _NLMSG_ERROR:
+                    (code,) = _ERROR.unpack_from(body)
+                    detail = _extended_ack(body) if flags & _NLM_F_ACK_TLVS else ""
+                    raise KernelError(request.purpose, -code, detail)
+                return _decoded(kind, body)
+
     def links(self) -> list[Any]:
         """All links, as decoded pyroute2 messages."""
         message = LinkMessage()
@@ -147,10 +164,7 @@ class Rtnl:
                 if kind == _NLMSG_DONE:
                     return found
                 if kind == RTM_NEWLINK:
-                    length = _HEADER.size + len(body)
-                    link = LinkMessage(_HEADER.pack(length, kind, 0, 0, 0) + body)
-                    link.decode()
-                    found.append(link)
+                    found.append(_decoded(kind, body))
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         data = self._socket.recv(1 << 18)
@@ -163,6 +177,12 @@ class Rtnl:
     def close(self) -> None:
         """Close the socket; idempotent."""
         self._socket.close()
+
+
+def _decoded(kind: int, body: bytes) -> Any:
+    link = LinkMessage(_HEADER.pack(_HEADER.size + len(body), kind, 0, 0, 0) + body)
+    link.decode()
+    return link
 
 
 def _extended_ack(body: bytes) -> str:

@@ -6,11 +6,13 @@ each is brought up once.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 
 import pytest
 
 from harness import Guest, Mode, Switch, Topology
+from harness.testbed.cable import Cable
 
 GROUP = "03:68:70:00:00:01"
 MODES = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE)
@@ -54,3 +56,15 @@ def pair(request: pytest.FixtureRequest) -> Topology:
 def triple(request: pytest.FixtureRequest) -> Topology:
     """Three guests on one lower device; c has joined GROUP."""
     return request.param
+
+
+@pytest.fixture
+def cable(backend):
+    """A factory of cables: ``cable(*guests, mtu=1500)``, each the test's own to change at will.
+
+    a [tap]--.
+             lower ----- far
+    b [tap]--'
+    """
+    with contextlib.ExitStack() as undo:
+        yield lambda *guests, mtu=1500: undo.enter_context(Cable(guests, backend=backend, mtu=mtu))
