@@ -78,6 +78,8 @@ class Cable(Resource):
                     links.set_link("lower", index=_LOWER, up=True),
                 ]
             )
+            # It sends nothing before linkwatch has seen its carrier (linkwatch_do_dev).
+            self.wait("far", "UP")
             for guest in declared.guests:
                 self.add(guest)
         except BaseException:

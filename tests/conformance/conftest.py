@@ -7,11 +7,13 @@ each is brought up once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 
 import pytest
 
-from harness import Guest, Mode, Switch, Topology
+from harness import Guest, KernelError, Mode, Switch, Topology
+from harness.kernel.netns import on_thread
 from harness.testbed.cable import Cable
 
 GROUP = "03:68:70:00:00:01"
@@ -58,13 +60,48 @@ def triple(request: pytest.FixtureRequest) -> Topology:
     return request.param
 
 
+@pytest.fixture(scope="session")
+def closing():
+    """What is being closed on threads: closing sockets and taps waits for RCU grace periods."""
+    under_way = []
+    yield under_way
+    for future in under_way:
+        future.result()
+
+
 @pytest.fixture
-def cable(backend):
+def cable(backend, closing):
     """A factory of cables: ``cable(*guests, mtu=1500)``, each the test's own to change at will.
 
     a [tap]--.
              lower ----- far
     b [tap]--'
     """
-    with contextlib.ExitStack() as undo:
-        yield lambda *guests, mtu=1500: undo.enter_context(Cable(guests, backend=backend, mtu=mtu))
+    beds = []
+
+    def cable(*guests, mtu=1500):
+        beds.append(Cable(guests, backend=backend, mtu=mtu))
+        return beds[-1]
+
+    yield cable
+    closing += [on_thread(bed.close) for bed in beds]
+
+
+@pytest.fixture
+def refuses():
+    """``with refuses("EINVAL", where):`` the kernel refuses what is asked inside, as `where` says.
+
+    `where` is the kernel function and its file, shown when the kernel does otherwise.
+    """
+
+    @contextlib.contextmanager
+    def refuses(error, where):
+        try:
+            yield
+        except KernelError as refusal:
+            found = errno.errorcode.get(refusal.errno, refusal.errno)
+            assert refusal.errno == getattr(errno, error), f"{found}, not {error} ({where})"
+        else:
+            pytest.fail(f"not refused, {error} was to come ({where})")
+
+    return refuses

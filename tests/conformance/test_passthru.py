@@ -185,7 +185,9 @@ def _promiscuity(bed):
     return bed.state("lower").promiscuity
 
 
-@pytest.mark.parametrize(("nopromisc", "more"), [(False, 1), (True, 0)], ids=["promisc", "nopromisc"])
+@pytest.mark.parametrize(
+    ("nopromisc", "more"), [(False, 1), (True, 0)], ids=["promisc", "nopromisc"]
+)
 def test_promiscuity_follows_the_link(cable, nopromisc, more):
     """Up: the lower device's promiscuity +1 unless nopromisc; down: as before.
 
