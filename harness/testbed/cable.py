@@ -198,6 +198,8 @@ class Cable(Resource):
         Raises DifferenceError when a marker does not arrive.
         """
         listening = {name: self.end(name) for name in at}
+        for end in listening.values():
+            end.waiting()  # what nobody has asked for before
         self.end(sender).send(frame)
         group = is_multicast(frame[:6].hex(":"))
         marks = self._marks(listening, group=group)

@@ -14,19 +14,21 @@ import socket
 import struct
 import time
 from abc import abstractmethod
+from collections.abc import Iterable
 from itertools import count
 
 from harness.errors import DifferenceError, KernelError
 from harness.frames import ETHERTYPE_EXPERIMENTAL, Frame
 from harness.kernel.netns import NetNS
-from harness.kernel.packets import ETH_P_ALL, PACKET_OTHERHOST, PACKET_OUTGOING
+from harness.kernel.packets import ETH_P_ALL, PACKET_OTHERHOST, PACKET_OUTGOING, plain_socket
 from harness.kernel.taps import Tap
-from harness.parts import BEACON_MAC
+from harness.parts import BEACON_MAC, BROADCAST_MAC
 from harness.resource import Resource
 from harness.testbed.bed import Testbed
 from harness.testbed.endpoints import TapEndpoint
+from harness.testbed.wiring import BEACON
 
-__all__ = ["LinkEnd", "RawEnd", "TapEnd", "marker", "raw_end"]
+__all__ = ["LinkEnd", "RawEnd", "RawEnds", "TapEnd", "marker", "raw_end"]
 
 _LONGEST = 1 << 16  # bytes
 _SOL_PACKET = 263
@@ -40,10 +42,10 @@ _MARKER_WITHIN = 5.0  # seconds; one that has not come by then will not come
 _marks = count(1)
 
 
-def marker(dst: str, *, src: str = BEACON_MAC, ethertype: int = ETHERTYPE_EXPERIMENTAL) -> bytes:
+def marker(dst: str, *, src: str = BEACON_MAC) -> bytes:
     """A frame for `dst` unlike every other marker: reading stops at it."""
     body = _MARK + next(_marks).to_bytes(8, "big")
-    return Frame(dst, src, ethertype, body.ljust(46, b"\0")).to_bytes()
+    return Frame(dst, src, payload=body.ljust(46, b"\0")).to_bytes()
 
 
 class RawEnd(Resource):
@@ -82,7 +84,7 @@ class RawEnd(Resource):
 
     def waiting(self) -> list[bytes]:
         """What is here already, markers left out: for who has no marker to wait for."""
-        found = []
+        found: list[bytes] = []
         while (frame := self._next()) is not None:
             if _MARK not in frame[:64]:
                 found.append(frame)
@@ -132,8 +134,13 @@ class LinkEnd(RawEnd):
         super().__init__(alias or name, self._socket.fileno())
 
     def send(self, frame: bytes) -> None:
-        """See RawEnd."""
-        self._socket.send(frame)
+        """Send on the link; what is sent on a link that is down is gone, as on a tap."""
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # that it was down, once
+        try:
+            self._socket.send(frame)
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
 
     def _next(self) -> bytes | None:
         while True:
@@ -180,3 +187,62 @@ def raw_end(bed: Testbed, station: str) -> RawEnd:
     if name != station:
         return LinkEnd(bed.wiring.switch, name, alias=station)
     return LinkEnd(bed.wiring.namespace_of(station), station)
+
+
+class RawEnds(Resource):
+    """The ends of a live testbed's stations, opened when first asked for.
+
+    Raises KeyError for no station. Stations are as in `raw_end`, but a lower device's name is
+    the host's own stack, as everywhere.
+    """
+
+    def __init__(self, bed: Testbed) -> None:
+        self._bed = bed
+        self._beacon = plain_socket(bed.wiring.switch, BEACON)
+        self._ends: dict[tuple[str, int], RawEnd] = {}
+
+    def end(self, station: str, ethertype: int = ETHERTYPE_EXPERIMENTAL) -> RawEnd:
+        """The end of `station`; of the host's stack, the one that takes that ethertype."""
+        lowers = [lower.name for lower in self._bed.topology.lowers]
+        key = station, ethertype if station in lowers else ETH_P_ALL
+        if key not in self._ends:
+            if station in lowers:
+                host = self._bed.wiring.host
+                self._ends[key] = LinkEnd(host, station, protocol=ethertype)
+            else:
+                self._ends[key] = raw_end(self._bed, station)
+        return self._ends[key]
+
+    def exchange(self, sender: str, frame: bytes, *, at: Iterable[str]) -> dict[str, list[bytes]]:
+        """Send `frame`; what arrived at the stations `at`, up to a broadcast from the beacon.
+
+        Raises DifferenceError when that does not arrive.
+        """
+        ethertype = _ethertype(frame)
+        listening = {station: self.end(station, ethertype) for station in at}
+        marked = {station: self.end(station) for station in at}
+        for end in listening.values():
+            end.waiting()  # what nobody has asked for before
+        self.end(sender, ethertype).send(frame)
+        mark = marker(BROADCAST_MAC)
+        self._beacon.send(mark)
+        arrived = {}
+        for station, end in listening.items():
+            arrived[station] = marked[station].until(mark)
+            if end is not marked[station]:  # the host's stack has a socket for each protocol
+                arrived[station] += end.waiting()
+        return arrived
+
+    def close(self) -> None:
+        """Close what was opened; idempotent."""
+        self._beacon.close()
+        for end in self._ends.values():
+            end.close()
+
+
+def _ethertype(frame: bytes) -> int:
+    """The ethertype behind the tags."""
+    at = 12
+    while frame[at : at + 2] in (b"\x81\x00", b"\x88\xa8"):
+        at += 4
+    return int.from_bytes(frame[at : at + 2], "big")

@@ -12,9 +12,10 @@ import itertools
 
 import pytest
 
-from harness import Guest, KernelError, Mode, Switch, Topology
+from harness import Guest, KernelError, Mode, Switch, Testbed, Topology
 from harness.kernel.netns import on_thread
 from harness.testbed.cable import Cable
+from harness.testbed.raw import RawEnds
 
 GROUP = "03:68:70:00:00:01"
 MODES = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE)
@@ -84,6 +85,32 @@ def cable(backend, closing):
         return beds[-1]
 
     yield cable
+    closing += [on_thread(bed.close) for bed in beds]
+
+
+@pytest.fixture
+def raw(closing):
+    """A factory: the raw ends of a live testbed's stations, for frames of any kind."""
+    opened = []
+
+    def raw(bed):
+        opened.append(RawEnds(bed))
+        return opened[-1]
+
+    yield raw
+    closing += [on_thread(ends.close) for ends in opened]
+
+
+@pytest.fixture
+def own_testbed(backend, closing):
+    """A factory of testbeds that no other test shares: for changes that are not put back."""
+    beds = []
+
+    def own_testbed(topology):
+        beds.append(Testbed(topology, backend=backend))
+        return beds[-1]
+
+    yield own_testbed
     closing += [on_thread(bed.close) for bed in beds]
 
 
