@@ -53,7 +53,8 @@ class MacvtapState:
 class LinkState:
     """One link: `lower` is the index of the link it sits on, 0 for none.
 
-    `promiscuity` and `allmulti` count who has asked for it; `allmulti` is None before 6.0.
+    `promiscuous` and `allmulticast` are what the administrator has set (dev_get_flags).
+    `promiscuity` and `allmulti` count all who have asked for it; `allmulti` is None before 6.0.
     `lower_netnsid` is set when the lower link is in another namespace.
     """
 

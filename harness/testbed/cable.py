@@ -186,26 +186,38 @@ class Cable(Resource):
         body = payload(Kind.STIMULUS, next(_idents)).ljust(size - 14, b"\0")
         return Frame(dst, src, payload=body).to_bytes()
 
-    def seen(self, sender: str, to: str, *, at: Iterable[str], source: str = "") -> list[str]:
+    def seen(
+        self,
+        sender: str,
+        to: str,
+        *,
+        at: Iterable[str],
+        source: str = "",
+        queued: bool | None = None,
+    ) -> list[str]:
         """Send a frame and say at which of the ends `at` it arrived, once for each copy."""
         frame = self.frame(sender, to, source=source)
-        arrived = self.exchange(sender, frame, at=at)
+        arrived = self.exchange(sender, frame, at=at, queued=queued)
         return [name for name, frames in arrived.items() for f in frames if f == frame]
 
-    def exchange(self, sender: str, frame: bytes, *, at: Iterable[str]) -> dict[str, list[bytes]]:
+    def exchange(
+        self, sender: str, frame: bytes, *, at: Iterable[str], queued: bool | None = None
+    ) -> dict[str, list[bytes]]:
         """Send `frame`; what arrived at each of the ends `at`, read up to a marker.
 
-        Raises DifferenceError when a marker does not arrive.
+        `queued` says whether guests' markers go through the broadcast queue; by default they do
+        after a group frame. Raises DifferenceError when a marker does not arrive.
         """
         listening = {name: self.end(name) for name in at}
         for end in listening.values():
             end.waiting()  # what nobody has asked for before
         self.end(sender).send(frame)
-        group = is_multicast(frame[:6].hex(":"))
-        marks = self._marks(listening, group=group)
+        if queued is None:
+            queued = is_multicast(frame[:6].hex(":"))
+        marks = self._marks(listening, queued=queued)
         return {name: end.until(marks[name]) for name, end in listening.items()}
 
-    def _marks(self, names: Iterable[str], *, group: bool) -> dict[str, bytes]:
+    def _marks(self, names: Iterable[str], *, queued: bool) -> dict[str, bytes]:
         """Markers, on their way: through the broadcast queue after a group frame, and directly."""
         broadcast = marker(BROADCAST_MAC)
         marks = {}
@@ -216,7 +228,7 @@ class Cable(Resource):
             elif name in self._sources:
                 marks[name] = marker(self.mac("lower"), src=self._sources[name][0])
                 self.end("far").send(marks[name])
-            elif group or name == "lower":
+            elif queued or name == "lower":
                 marks[name] = broadcast
             else:
                 marks[name] = marker(self.mac(name))

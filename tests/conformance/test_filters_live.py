@@ -94,7 +94,7 @@ def _lower_with_a_filter(cable):
     is, turns promiscuous at once (__dev_set_rx_mode), which opens the filter.
     """
     bed = cable(Guest("a", Mode.PASSTHRU, nopromisc=True))
-    assert not bed.state("lower").promiscuous
+    assert not bed.state("lower").promiscuity
     return bed
 
 
@@ -106,7 +106,7 @@ def test_lowers_filter_is_computed(cable):
     """
     bed = _lower_with_a_filter(cable)
     bed.set("a", promiscuous=True)
-    assert not bed.state("lower").promiscuous, "macvlan_change_rx_flags: not in passthru"
+    assert not bed.state("lower").promiscuity, "macvlan_change_rx_flags: not in passthru"
     with contextlib.closing(Membership(bed.ns, "a", bed.index["a"], [GROUP])):
         held = {GROUP, *_held(bed, "lower")}
         through = {
