@@ -26,7 +26,6 @@ from harness.parts import BEACON_MAC, BROADCAST_MAC
 from harness.resource import Resource
 from harness.testbed.bed import Testbed
 from harness.testbed.endpoints import TapEndpoint
-from harness.testbed.wiring import BEACON
 
 __all__ = ["LinkEnd", "RawEnd", "RawEnds", "TapEnd", "marker", "raw_end"]
 
@@ -69,7 +68,7 @@ class RawEnd(Resource):
 
         Raises DifferenceError when the marker does not come.
         """
-        found = []
+        found: list[bytes] = []
         give_up = time.monotonic() + _MARKER_WITHIN
         while True:
             frame = self._next()
@@ -198,7 +197,8 @@ class RawEnds(Resource):
 
     def __init__(self, bed: Testbed) -> None:
         self._bed = bed
-        self._beacon = plain_socket(bed.wiring.switch, BEACON)
+        wiring = bed.wiring
+        self._beacons = [plain_socket(wiring.switch, link) for link in wiring.beacons.values()]
         self._ends: dict[tuple[str, int], RawEnd] = {}
 
     def end(self, station: str, ethertype: int = ETHERTYPE_EXPERIMENTAL) -> RawEnd:
@@ -214,7 +214,7 @@ class RawEnds(Resource):
         return self._ends[key]
 
     def exchange(self, sender: str, frame: bytes, *, at: Iterable[str]) -> dict[str, list[bytes]]:
-        """Send `frame`; what arrived at the stations `at`, up to a broadcast from the beacon.
+        """Send `frame`; what arrived at the stations `at`, up to a beacon's broadcast.
 
         Raises DifferenceError when that does not arrive.
         """
@@ -225,7 +225,8 @@ class RawEnds(Resource):
             end.waiting()  # what nobody has asked for before
         self.end(sender, ethertype).send(frame)
         mark = marker(BROADCAST_MAC)
-        self._beacon.send(mark)
+        for beacon in self._beacons:
+            beacon.send(mark)
         arrived = {}
         for station, end in listening.items():
             arrived[station] = marked[station].until(mark)
@@ -235,7 +236,8 @@ class RawEnds(Resource):
 
     def close(self) -> None:
         """Close what was opened; idempotent."""
-        self._beacon.close()
+        for beacon in self._beacons:
+            beacon.close()
         for end in self._ends.values():
             end.close()
 

@@ -123,12 +123,12 @@ def refuses():
 
     @contextlib.contextmanager
     def refuses(error, where):
+        found = 0
         try:
             yield
         except KernelError as refusal:
-            found = errno.errorcode.get(refusal.errno, refusal.errno)
-            assert refusal.errno == getattr(errno, error), f"{found}, not {error} ({where})"
-        else:
-            pytest.fail(f"not refused, {error} was to come ({where})")
+            found = refusal.errno
+        told = f"refused with {errno.errorcode.get(found, found)}" if found else "not refused"
+        assert found == getattr(errno, error), f"{told}, {error} was to come ({where})"
 
     return refuses

@@ -84,7 +84,9 @@ def test_source_mode_has_no_use_for_it(cable):
 @pytest.mark.parametrize("mode", [*MODES, Mode.PASSTHRU])
 def test_switch_learns_it(own_testbed, raw, mode):
     """Once the guest has sent from its new address, the switch sends it down that port only."""
-    bed = own_testbed(Topology([Guest("a", mode)], externals=[External("external"), External("other")]))
+    bed = own_testbed(
+        Topology([Guest("a", mode)], externals=[External("external"), External("other")])
+    )
     ends, outside = raw(bed), bed.topology.macs["external"]
     change = set_attributes("a", index=bed.wiring.index["a"], attributes=(("IFLA_ADDRESS", NEW),))
     bed.wiring.host.rtnl.transact([change])

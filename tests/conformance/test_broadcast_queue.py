@@ -180,7 +180,7 @@ def test_promiscuous_lower_queues_everything(cable):
 
 
 def test_cutoff_is_the_lowers(cable):
-    """One cutoff for all guests of a lower device: the one asked for last (update_port_bc_cutoff)."""
+    """One cutoff for all guests of a lower device: the last asked for (update_port_bc_cutoff)."""
     bed = cable(Guest("a", Mode.BRIDGE, bc_cutoff=5), Guest("b", Mode.BRIDGE, bc_cutoff=9))
     assert [bed.state(name).macvtap.bc_cutoff for name in ("a", "b")] == [9, 9]
     bed.configure("a", (CUTOFF, 3))

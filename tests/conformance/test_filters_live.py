@@ -110,9 +110,7 @@ def test_lowers_filter_is_computed(cable):
     with contextlib.closing(Membership(bed.ns, "a", bed.index["a"], [GROUP])):
         held = {GROUP, *_held(bed, "lower")}
         through = {
-            group_hash(group)
-            for group in _one_for_each_bit()
-            if bed.seen("far", group, at=["a"])
+            group_hash(group) for group in _one_for_each_bit() if bed.seen("far", group, at=["a"])
         }
     assert through == {group_hash(group) for group in (BROADCAST, *held)}
 

@@ -30,9 +30,7 @@ PAUSED = "01:80:c2:00:00:01"
 MODES = [Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE, Mode.PASSTHRU]
 NO_PAUSE = "macvlan_broadcast (ETH_P_PAUSE), drivers/net/macvlan.c"
 
-every_protocol = pytest.mark.parametrize(
-    ("group", "ethertype"), PROTOCOLS.values(), ids=PROTOCOLS
-)
+every_protocol = pytest.mark.parametrize(("group", "ethertype"), PROTOCOLS.values(), ids=PROTOCOLS)
 
 
 def _frame(bed, sender, dst, ethertype):

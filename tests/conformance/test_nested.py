@@ -8,8 +8,8 @@ asked for:  x [tap]-- a [tap]-- lower        what is made:  a [tap]--.
 import pytest
 
 from harness import Guest, KernelError, Mode
-from harness.kernel.links import add_vlan
 from harness.kernel.features import probe
+from harness.kernel.links import add_vlan
 
 X = "02:68:70:01:00:99"
 MODES = [Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE]

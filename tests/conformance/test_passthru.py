@@ -137,7 +137,7 @@ def test_address_asked_for_is_ignored(cable):
 
 
 def test_address_from_above(cable):
-    """The guest's new address is the lower device's, and frames follow (macvlan_set_mac_address)."""
+    """The guest's new address is the lower's, and frames follow (macvlan_set_mac_address)."""
     bed = cable(Guest("p", Mode.PASSTHRU))
     bed.set("p", ("IFLA_ADDRESS", OTHER))
     assert bed.mac("lower") == bed.mac("p") == OTHER

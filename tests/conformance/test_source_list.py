@@ -36,7 +36,7 @@ def _heard(bed, sources=(ONE, TWO, THREE, FOUR)):
 
 @pytest.fixture
 def listening(cable):
-    """s lists KEPT, ONE and TWO; b is a sibling in bridge mode."""
+    """A source-mode s that lists KEPT, ONE and TWO; b is a sibling in bridge mode."""
     return cable(Guest("s", Mode.SOURCE, sources=(KEPT, ONE, TWO)), Guest("b", Mode.BRIDGE))
 
 
