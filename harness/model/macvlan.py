@@ -17,6 +17,11 @@ _DEFAULT_BC_CUTOFF = 1  # macvlan_port_create
 _GOLDEN_RATIO_32 = 0x61C88647  # include/linux/hash.h
 _FILTER_BITS = 8  # MACVLAN_MC_FILTER_BITS
 
+# What the stack of every link that is up joins by itself: 224.0.0.1 (ip_mc_up, net/ipv4/igmp.c),
+# and ff02::1 even where IPv6 is disabled (ipv6_add_dev, net/ipv6/addrconf.c).
+_ALL_HOSTS, _ALL_NODES = "01:00:5e:00:00:01", "33:33:00:00:00:01"
+_OWN_GROUPS = (_ALL_HOSTS, _ALL_NODES)
+
 _OUTSIDE = frozenset({Mode.PRIVATE, Mode.VEPA, Mode.PASSTHRU, Mode.BRIDGE})
 
 
@@ -126,7 +131,7 @@ def _receive_group(walk: Walk, lower: str, frame: Frame) -> bool:
 def _filter_passes(walk: Walk, lower: str, group: str) -> bool:
     """The lower device's filters, and the room in its broadcast queue."""
     guests = _live(walk.topology, lower)
-    joined = [g for guest in guests for g in guest.groups]
+    joined = [g for guest in guests for g in (*guest.groups, *_OWN_GROUPS)]
     wide_open = _is_promiscuous(walk.topology, lower)
     bits = {group_hash(g) for g in (BROADCAST_MAC, *joined)}
     passes = bool(guests) and (wide_open or group_hash(group) in bits)
@@ -184,7 +189,7 @@ def _multicast_rx(walk: Walk, lower: str, src: Guest | None, frame: Frame) -> No
 def _deliver_group(walk: Walk, guest: Guest, frame: Frame) -> None:
     """macvlan_broadcast, for one guest: its own filter."""
     member = (
-        frame.dst == BROADCAST_MAC
+        frame.dst in (BROADCAST_MAC, _ALL_HOSTS)
         or frame.dst in guest.groups
         or guest.allmulticast
         or guest.promiscuous

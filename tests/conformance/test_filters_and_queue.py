@@ -50,3 +50,15 @@ FILTERS = {
 def test_filters_and_queue(testbed, topology, stimulus):
     """Open filters take every group but no unknown unicast; no room in the queue, no broadcast."""
     testbed(topology).check(stimulus)
+
+
+@pytest.mark.parametrize("topology", FILTERS.values(), ids=FILTERS, scope="module")
+@pytest.mark.parametrize(
+    "group", ["01:00:5e:00:00:01", "33:33:00:00:00:01", "03:68:00:00:00:01"], ids=str
+)
+def test_own_groups(testbed, topology, group):
+    """What every link's own stack has joined is in the filters: 224.0.0.1 and ff02::1.
+
+    ip_mc_up, ipv6_add_dev; with them passes, at the lower device, whatever has the same hash.
+    """
+    testbed(topology).check(Stimulus("external", to=group))

@@ -70,7 +70,7 @@ def test_explain_options(file, capsys, options, first):
 
 
 def test_explain_a_group_that_may_collide(file, capsys):
-    main(["explain", file, "--from", "external", "--to", "01:00:5e:00:00:01"])
+    main(["explain", file, "--from", "external", "--to", "01:00:5e:00:00:fb"])
     out = capsys.readouterr().out
     marked = [line.split()[0] for line in out.splitlines() if "(or one, if the group's" in line]
     assert marked == ["a", "b"]
