@@ -379,17 +379,23 @@ Asked = tuple[tuple[str, Any], ...]
 
 
 def new_macvtap(
-    name: str, *, index: int, lower: int | None, data: Asked = (), attributes: Asked = ()
+    name: str,
+    *,
+    index: int,
+    lower: int | None,
+    data: Asked = (),
+    attributes: Asked = (),
+    kind: str = "macvtap",
 ) -> Request:
     """A macvtap asked for attribute by attribute, down: for what `add_macvtap` would not say.
 
     `data` is IFLA_INFO_DATA, `attributes` what stands beside it; without `lower` there is no
-    IFLA_LINK.
+    IFLA_LINK. `kind` may be one of macvtap's relatives, macvlan or ipvlan.
     """
-    asked: Attributes = [("IFLA_IFNAME", name), *attributes, _info("macvtap", list(data))]
+    asked: Attributes = [("IFLA_IFNAME", name), *attributes, _info(kind, list(data) or None)]
     if lower is not None:
         asked.append(("IFLA_LINK", lower))
-    return _link(f"add macvtap {name}", asked, index=index)
+    return _link(f"add {kind} {name}", asked, index=index)
 
 
 def configure_macvtap(name: str, *, index: int, data: Asked) -> Request:
