@@ -43,6 +43,7 @@ __all__ = [
     "set_link",
     "set_mac",
     "set_neighbour",
+    "set_queue_length",
 ]
 
 _RTM_DELLINK = 17
@@ -367,3 +368,15 @@ def set_neighbour(ip: str, mac: str, *, index: int) -> Request:
     message["attrs"] = [("NDA_DST", ip), ("NDA_LLADDR", mac)]
     replace = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | _NLM_F_REPLACE
     return Request(f"set neighbour {ip}", message, _RTM_NEWNEIGH, replace)
+
+
+@_remembered
+def set_queue_length(name: str, *, index: int, frames: int) -> Request:
+    """Change a link's txqueuelen, which is the length of a tap's queue (tap_queue_resize)."""
+    return _link(
+        f"set queue length of {name}",
+        [("IFLA_TXQLEN", frames)],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )

@@ -15,7 +15,8 @@ import select
 import stat
 import struct
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Self
 
@@ -214,6 +215,17 @@ class Tap(Resource):
             self.set_vnet_header_size(vnet_header)
             self.set_offloads(offloads)
         self.header = vnet_header
+
+    @contextmanager
+    def configured(self, *, vnet_header: int = 0, offloads: int = 0) -> Iterator[Self]:
+        """`configure` for as long as it lasts; then the header as before, offloads as at first."""
+        before = self.header
+        self.configure(vnet_header=vnet_header, offloads=offloads)
+        try:
+            yield self
+        finally:
+            self.configure(vnet_header=_DEFAULT_HEADER, offloads=Offload.DEFAULT)
+            self.configure(vnet_header=before, offloads=Offload.DEFAULT)
 
     def features(self) -> int:
         """TUNGETFEATURES: the IFF_* flags that the driver knows."""

@@ -7,10 +7,12 @@ each is brought up once.
 from __future__ import annotations
 
 import itertools
+from contextlib import ExitStack
 
 import pytest
 
-from harness import Guest, Mode, Switch, Topology
+from harness import Guest, Mode, Switch, Testbed, Topology
+from harness.kernel.features import Backend, probe
 
 GROUP = "03:68:70:00:00:01"
 MODES = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE)
@@ -54,3 +56,21 @@ def pair(request: pytest.FixtureRequest) -> Topology:
 def triple(request: pytest.FixtureRequest) -> Topology:
     """Three guests on one lower device; c has joined GROUP."""
     return request.param
+
+
+@pytest.fixture
+def taps(testbed, request):
+    """`testbed` for what is about the taps themselves; skips where there are none.
+
+    ``taps(topology, own=True)`` is shared with nobody: the test may leave it broken.
+    """
+    if request.config.getoption("hairpin_backend") == Backend.PACKET:
+        pytest.skip("packet sockets stand for the taps (--hairpin-backend)")
+    if probe().backend is not Backend.TAP:
+        pytest.skip(f"no taps: {probe().backend_reason}")
+    with ExitStack() as undo:
+
+        def make(topology: Topology, *, own: bool = False) -> Testbed:
+            return undo.enter_context(Testbed(topology)) if own else testbed(topology)
+
+        yield make
