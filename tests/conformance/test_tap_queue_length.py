@@ -7,7 +7,12 @@ b [tap]--'            nobody reads b at first
 
 import os
 import select
-from contextlib import contextmanager
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -182,17 +187,57 @@ def test_reading_lets_the_writer_go_on(bed, finite):
     assert (finite.ready(), _fill(finite)) == (select.POLLOUT, fitted), "tap_sock_write_space"
 
 
-def test_blocked_writer_is_woken(bed, finite):
-    """A blocking writer waits in write(2) until somebody reads (sock_wait_for_wmem)."""
-    b = bed.endpoints["b"].tap
-    _fill(finite)
-    os.set_blocking(finite.fd, True)
+@contextmanager
+def _blocked_writer(tap):
+    """A thread that hangs in write(2), and with it the future of its answer."""
+    os.set_blocking(tap.fd, True)
+    thread = Future()
+
+    def write():
+        thread.set_result(threading.get_native_id())
+        return tap.write(LAST)
+
+    writing = on_thread(write)
+    call = Path(f"/proc/self/task/{thread.result()}/syscall")
+    give_up = time.monotonic() + 5
+    while call.read_text().split()[1:2] != [hex(tap.fd)]:  # its first argument
+        assert time.monotonic() < give_up, "the writer does not wait"
     try:
-        writing = on_thread(lambda: finite.write(LAST))
-        b.read_up_to(LAST)
-        assert writing.result(5) == len(LAST)
+        yield writing
     finally:
-        os.set_blocking(finite.fd, False)
+        os.set_blocking(tap.fd, False)
+
+
+def test_blocked_writer_is_woken(taps):
+    """A blocking writer waits until somebody reads, if POLLOUT was asked for while it was full."""
+    bed = taps(PAIR, own=True)
+    a, b = bed.endpoints["a"].tap, bed.endpoints["b"].tap
+    a.set_sndbuf(8192)
+    _fill(a)
+    assert not a.ready()
+    with _blocked_writer(a) as writing:
+        b.drain()
+        assert writing.result(5) == len(LAST), "tap_sock_write_space"
+
+
+def test_blocked_writer_is_forgotten(taps):
+    """If POLLOUT was not asked for, nobody wakes the writer but a frame that it receives.
+
+    tap_sock_write_space looks for a bit (SOCKWQ_ASYNC_NOSPACE in the socket's flags) that only
+    tap_poll sets; tap_handle_frame wakes who reads and who writes alike.
+    """
+    bed = taps(PAIR, own=True)
+    a, b = bed.endpoints["a"].tap, bed.endpoints["b"].tap
+    a.set_sndbuf(8192)
+    _fill(a)
+    with _blocked_writer(a) as writing:
+        b.drain()
+        with suppress(FutureTimeoutError):
+            writing.result(0.02)
+        woken_by_reading = writing.done()
+        b.write(Frame(A, B, payload=bytes(46)).to_bytes())
+        assert writing.result(5) == len(LAST)
+    assert not woken_by_reading, "tap_sock_write_space, drivers/net/tap.c"
 
 
 def test_reader_is_not_charged(bed, finite):
