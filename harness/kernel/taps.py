@@ -25,7 +25,16 @@ from harness.kernel.netns import NetNS
 from harness.kernel.syscalls import detached_mount
 from harness.resource import Resource
 
-__all__ = ["Offload", "Tap"]
+__all__ = [
+    "IFF_ATTACH_QUEUE",
+    "IFF_DETACH_QUEUE",
+    "IFF_MULTI_QUEUE",
+    "IFF_NO_PI",
+    "IFF_TAP",
+    "IFF_VNET_HDR",
+    "Offload",
+    "Tap",
+]
 
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
