@@ -13,6 +13,7 @@ import pytest
 
 from harness import Guest, Mode, Switch, Testbed, Topology
 from harness.kernel.features import Backend, probe
+from harness.kernel.netns import on_thread
 
 GROUP = "03:68:70:00:00:01"
 MODES = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE)
@@ -58,8 +59,17 @@ def triple(request: pytest.FixtureRequest) -> Topology:
     return request.param
 
 
+@pytest.fixture(scope="session")
+def _taken_down():
+    """``_taken_down(bed)``: on a thread, since that waits for the kernel; all are by the end."""
+    closing = []
+    yield lambda bed: closing.append(on_thread(bed.close))
+    for future in closing:
+        future.result()
+
+
 @pytest.fixture
-def taps(testbed, request):
+def taps(testbed, request, _taken_down):
     """`testbed` for what is about the taps themselves; skips where there are none.
 
     ``taps(topology, own=True)`` is shared with nobody: the test may leave it broken.
@@ -71,6 +81,10 @@ def taps(testbed, request):
     with ExitStack() as undo:
 
         def make(topology: Topology, *, own: bool = False) -> Testbed:
-            return undo.enter_context(Testbed(topology)) if own else testbed(topology)
+            if not own:
+                return testbed(topology)
+            bed = Testbed(topology)
+            undo.callback(_taken_down, bed)
+            return bed
 
         yield make
