@@ -47,6 +47,7 @@ __all__ = [
     "set_link",
     "set_mac",
     "set_neighbour",
+    "set_queue_length",
 ]
 
 _RTM_DELLINK = 17
@@ -442,3 +443,15 @@ def add_fdb_entry(mac: str, *, index: int, replace: bool = False) -> Request:
 
 def _words(asked: Asked) -> str:
     return ", ".join(f"{name} {value}" for name, value in asked)
+
+
+@_remembered
+def set_queue_length(name: str, *, index: int, frames: int) -> Request:
+    """Change a link's txqueuelen, which is the length of a tap's queue (tap_queue_resize)."""
+    return _link(
+        f"set queue length of {name}",
+        [("IFLA_TXQLEN", frames)],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )

@@ -26,6 +26,7 @@ __all__ = [
     "Membership",
     "Ring",
     "plain_socket",
+    "vnet_socket",
 ]
 
 ETH_P_ALL = 0x0003
@@ -39,6 +40,7 @@ _PACKET_RX_RING = 5
 _PACKET_VERSION = 10
 _TPACKET_V2 = 1
 _PACKET_MR_MULTICAST = 0
+_PACKET_VNET_HDR = 15
 _PACKET_QDISC_BYPASS = 20
 _TP_STATUS_KERNEL = 0
 _TP_STATUS_USER = 1
@@ -112,6 +114,23 @@ def plain_socket(ns: NetNS, name: str) -> socket.socket:
     try:
         sock.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
         sock.bind((name, 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def vnet_socket(ns: NetNS, name: str) -> socket.socket:
+    """A packet socket on the link `name` that speaks of offloads as a tap does.
+
+    A ten-byte virtio-net header stands before each frame that it sends or receives: large
+    frames and unfinished checksums stay as they are (packet_rcv_vnet). It hears everything,
+    its own link's transmissions included. Raises OSError.
+    """
+    sock = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+    try:
+        sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+        sock.bind((name, ETH_P_ALL))
     except OSError:
         sock.close()
         raise

@@ -13,6 +13,7 @@ import itertools
 import pytest
 
 from harness import Guest, KernelError, Mode, Switch, Testbed, Topology
+from harness.kernel.features import Backend, probe
 from harness.kernel.netns import on_thread
 from harness.testbed.cable import Cable
 from harness.testbed.raw import RawEnds
@@ -132,3 +133,19 @@ def refuses():
         assert found == getattr(errno, error), f"{told}, {error} was to come ({where})"
 
     return refuses
+
+
+@pytest.fixture
+def taps(testbed, own_testbed, backend):
+    """`testbed` for what is about the taps themselves; skips where there are none.
+
+    ``taps(topology, own=True)`` is shared with nobody: the test may leave it broken.
+    """
+    if backend is Backend.PACKET:
+        reason = probe().backend_reason
+        pytest.skip(f"packet sockets stand for the taps: {reason or 'as asked for'}")
+
+    def make(topology, *, own=False):
+        return own_testbed(topology) if own else testbed(topology)
+
+    return make
