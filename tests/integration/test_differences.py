@@ -36,9 +36,9 @@ NEEDS = {
 # Where to look for each: the subject whose cells the rule decides.
 SUBJECT = {
     Rule.TX_UP: "test_link_down",
-    Rule.CARRIER: "test_without_carrier",
+    Rule.CARRIER: "test_guest_to_guest",
     Rule.FORWARDABLE: "test_guest_to_guest",
-    Rule.PORT_UP: "test_without_carrier",
+    Rule.PORT_UP: "test_guest_to_guest",
     Rule.BRIDGE_DIRECT: "test_guest_to_guest",
     Rule.BRIDGE_FLOOD: "test_broadcast",
     Rule.SOURCE_LIST: "test_source",
