@@ -284,7 +284,7 @@ def pytest_runtest_makereport(
         item.stash[_failed] = True
     verdicts = item.stash.get(_verdicts, [])
     if report.when == "call" or (report.when == "setup" and not report.passed):
-        records = _records(item, report, verdicts)
+        records = _records(item, report, verdicts, call.excinfo)
         report.hairpin = [record.to_json() for record in records]  # type: ignore[attr-defined]
         report.hairpin_seconds = sum(s for _, s in verdicts)  # type: ignore[attr-defined]
         for (verdict, _), record in zip(verdicts, records, strict=False):
@@ -311,9 +311,12 @@ def _evidence_folder(config: pytest.Config) -> EvidenceFolder | None:
 
 
 def _records(
-    item: pytest.Item, report: pytest.TestReport, verdicts: list[tuple[Verdict, float]]
+    item: pytest.Item,
+    report: pytest.TestReport,
+    verdicts: list[tuple[Verdict, float]],
+    raised: pytest.ExceptionInfo[BaseException] | None,
 ) -> list[Record]:
-    """What the matrix shows of one test: its verdicts, in order, or why there are none."""
+    """What the matrix shows of one test: its verdicts, in order, or what it came to without."""
     section = _section(item)
     records = []
     for verdict, _ in verdicts:
@@ -328,7 +331,13 @@ def _records(
         folder = item.config.stash.get(_evidence, None)
         records.append(folder.keep(record, verdict) if folder and verdict.evidence else record)
     if report.failed and not any(r.outcome is CellOutcome.DIFFERS for r in records):
-        records.append(_blank(item, section, CellOutcome.ERROR, _message(report)))
+        checked = raised is not None and isinstance(
+            raised.value, (AssertionError, pytest.fail.Exception)
+        )
+        outcome = CellOutcome.BROKEN if checked else CellOutcome.ERROR
+        records.append(_blank(item, section, outcome, _message(report)))
+    if report.passed and not records:
+        records.append(_blank(item, section, CellOutcome.HOLDS, ""))
     if report.skipped and not records:
         records.append(_blank(item, section, CellOutcome.SKIPPED, _message(report)))
     return records

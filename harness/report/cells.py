@@ -14,6 +14,8 @@ STYLES = {
     CellOutcome.AS_PREDICTED: "green",
     CellOutcome.DOCUMENTED_OTHERWISE: "bold yellow",
     CellOutcome.DIFFERS: "bold red",
+    CellOutcome.HOLDS: "green",
+    CellOutcome.BROKEN: "bold red",
     CellOutcome.SKIPPED: "dim",
     CellOutcome.ERROR: "bold magenta",
 }
@@ -45,6 +47,8 @@ def cell(record: Record | None, *, short: bool) -> Part:
         return "skip", style
     if record.outcome is CellOutcome.ERROR:
         return "!", style
+    if record.outcome in (CellOutcome.HOLDS, CellOutcome.BROKEN):
+        return "✓" if record.outcome is CellOutcome.HOLDS else "✗", style
     if record.outcome is CellOutcome.DIFFERS:
         difference = difference_of(record)
         return "✗" if short and len(difference) > 4 else difference, style
@@ -58,6 +62,8 @@ _LEGEND = {
     CellOutcome.AS_PREDICTED: ("✓1", "as predicted: one copy arrived, ✓0 none"),
     CellOutcome.DOCUMENTED_OTHERWISE: ("doc≠1", "as predicted, the documentation says otherwise"),
     CellOutcome.DIFFERS: ("✗1≠0", "one copy, none predicted"),
+    CellOutcome.HOLDS: ("✓", "a check that holds"),
+    CellOutcome.BROKEN: ("✗", "a check that does not hold"),
     CellOutcome.SKIPPED: ("skip", "not possible here"),
     CellOutcome.ERROR: ("!", "no verdict: the case failed to run"),
 }

@@ -27,7 +27,7 @@ __all__ = ["to_ktap"]
 
 _VERSION = "KTAP version 1"
 _INDENT = "  "
-_FAILED = frozenset({CellOutcome.DIFFERS, CellOutcome.ERROR})
+_FAILED = frozenset({CellOutcome.DIFFERS, CellOutcome.BROKEN, CellOutcome.ERROR})
 
 
 def to_ktap(run: Run) -> str:
@@ -79,6 +79,8 @@ def _result(number: int, record: Record, name: str) -> str:
         return f"{text} # SKIP {_line(record.reason)}".rstrip()
     if record.outcome is CellOutcome.ERROR:
         return f"{text} # ERROR {_line(record.reason)}".rstrip()
+    if record.outcome is CellOutcome.BROKEN:
+        return f"{text} # {_line(record.reason)}".rstrip()
     return text
 
 

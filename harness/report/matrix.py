@@ -33,8 +33,10 @@ Column = tuple[str, ...]
 _WORST_FIRST = (
     CellOutcome.ERROR,
     CellOutcome.DIFFERS,
+    CellOutcome.BROKEN,
     CellOutcome.DOCUMENTED_OTHERWISE,
     CellOutcome.AS_PREDICTED,
+    CellOutcome.HOLDS,
     CellOutcome.SKIPPED,
 )
 # What pytest's -k takes for a word; anything else is a syntax error there.

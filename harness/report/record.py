@@ -19,6 +19,8 @@ class CellOutcome(StrEnum):
     AS_PREDICTED = Outcome.AS_PREDICTED.value
     DOCUMENTED_OTHERWISE = Outcome.DOCUMENTED_OTHERWISE.value
     DIFFERS = Outcome.DIFFERS.value
+    HOLDS = "holds"  # a check without a verdict: an errno, a counter, a client that gets through
+    BROKEN = "does not hold"
     SKIPPED = "skipped"
     ERROR = "error"
 

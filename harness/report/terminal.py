@@ -35,6 +35,7 @@ from harness.testbed.verdict import Barrier
 __all__ = ["make_console", "print_run"]
 
 _PLAIN_WIDTH = 120  # where nobody says how wide: a file, a pipe, a log
+_FAILED = (CellOutcome.ERROR, CellOutcome.DIFFERS, CellOutcome.BROKEN)
 _DETAILED = 10  # failures of one cause told in full; further ones in a line each
 
 _BACKENDS = {
@@ -85,20 +86,27 @@ def _print_section(page: Page, matrix: Matrix) -> None:
         return
     page.title(matrix.title)
     page.prose(_amounts(counts, omit_zero=set(CellOutcome)), style=FAINT)
+    # What holds or is skipped without a verdict is counted, not listed: there are too many.
+    shown = [r for r in matrix.records if r.outcome is not CellOutcome.HOLDS]
+    if all(record.outcome is CellOutcome.SKIPPED for record in shown):
+        return
     page.line()
-    for line in grid_lines(lay_out(folded(matrix), page.width)):
-        page.line(*line)
+    for shown_matrix in matrices(shown):
+        for line in grid_lines(lay_out(folded(shown_matrix), page.width)):
+            page.line(*line)
 
 
 def _print_failures(page: Page, records: Sequence[Record], folder: Path | None) -> None:
     """Every differing cell and every error, those with one cause together."""
-    failed = [r for r in records if r.outcome in (CellOutcome.ERROR, CellOutcome.DIFFERS)]
+    failed = [r for r in records if r.outcome in _FAILED]
     if not failed:
         return
     counts = tally(failed)
     differing, errors = counts[CellOutcome.DIFFERS], counts[CellOutcome.ERROR]
+    broken = counts[CellOutcome.BROKEN]
     parts = [
         *([f"{count(differing, 'cell')} not as predicted"] if differing else []),
+        *([f"{count(broken, 'check')} not kept"] if broken else []),
         *([f"{count(errors, 'case')} failed to run"] if errors else []),
     ]
     page.title(", ".join(parts), STYLES[CellOutcome.DIFFERS])
@@ -195,9 +203,11 @@ def _print_skipped(page: Page, run: Run) -> None:
 
 def _print_summary(page: Page, run: Run) -> None:
     counts = tally(run.records)
+    verdicts = {**counts, CellOutcome.HOLDS: 0, CellOutcome.BROKEN: 0}
     page.title("Summary")
     for name, text in (
-        ("verdicts", f"{_judged(counts):,}: {_amounts(counts, omit_zero={CellOutcome.ERROR})}"),
+        ("verdicts", f"{_judged(counts):,}: {_amounts(verdicts, omit_zero=_OTHERS)}"),
+        ("checks", _checks(counts)),
         ("barriers", _barriers(run.records)),
         ("time", _time(run, _judged(counts))),
         ("kernel", f"{run.kernel}, {run.machine}"),
@@ -210,15 +220,29 @@ def _print_summary(page: Page, run: Run) -> None:
     page.title(text, STYLES[outcome] if outcome else BOLD)
 
 
+def _checks(counts: Mapping[CellOutcome, int]) -> str:
+    """Those that need no frame sent: errnos, counters, clients."""
+    held, broken = counts[CellOutcome.HOLDS], counts[CellOutcome.BROKEN]
+    return f"{held + broken:,}: {held:,} hold, {broken:,} do not" if held + broken else ""
+
+
 def _judged(counts: Mapping[CellOutcome, int]) -> int:
     """How many verdicts there are: skipped cases and errors have none."""
-    return sum(counts.values()) - counts[CellOutcome.SKIPPED] - counts[CellOutcome.ERROR]
+    return sum(counts[outcome] for outcome in _VERDICTS)
 
 
+_VERDICTS = (
+    CellOutcome.AS_PREDICTED,
+    CellOutcome.DOCUMENTED_OTHERWISE,
+    CellOutcome.DIFFERS,
+)
+_OTHERS = {CellOutcome.ERROR, CellOutcome.HOLDS, CellOutcome.BROKEN}
 _WORDS = {
     CellOutcome.AS_PREDICTED: "as predicted",
     CellOutcome.DOCUMENTED_OTHERWISE: "documented otherwise",
     CellOutcome.DIFFERS: "differing",
+    CellOutcome.HOLDS: "checks hold",
+    CellOutcome.BROKEN: "checks do not hold",
     CellOutcome.SKIPPED: "skipped",
     CellOutcome.ERROR: "failed to run",
 }
@@ -260,10 +284,13 @@ def _conclusion(run: Run, counts: Mapping[CellOutcome, int]) -> tuple[str, CellO
     if counts[CellOutcome.DIFFERS]:
         cells = count(counts[CellOutcome.DIFFERS], "cell")
         return f"The kernel differs from the model in {cells}.", CellOutcome.DIFFERS
+    if counts[CellOutcome.BROKEN]:
+        broken = count(counts[CellOutcome.BROKEN], "check")
+        return f"The kernel does not keep {broken}.", CellOutcome.BROKEN
     if counts[CellOutcome.ERROR]:
         cases = count(counts[CellOutcome.ERROR], "case")
         return f"No answer: {cases} failed to run.", CellOutcome.ERROR
-    if not _judged(counts):
+    if not _judged(counts) and not counts[CellOutcome.HOLDS]:
         return "No answer: nothing was judged.", None
     fine = "The kernel did what the model predicts"
     if run.exit_status:

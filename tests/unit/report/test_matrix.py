@@ -117,6 +117,8 @@ def test_tally_has_every_outcome():
         CellOutcome.AS_PREDICTED: 2,
         CellOutcome.DOCUMENTED_OTHERWISE: 0,
         CellOutcome.DIFFERS: 0,
+        CellOutcome.HOLDS: 0,
+        CellOutcome.BROKEN: 0,
         CellOutcome.SKIPPED: 0,
         CellOutcome.ERROR: 1,
     }

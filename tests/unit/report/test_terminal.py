@@ -551,6 +551,21 @@ def test_the_summary_counts_everything():
     ]
 
 
+def test_checks_that_hold_are_counted_not_listed():
+    lines = printed(record(CellOutcome.HOLDS, row="EINVAL"), record(CellOutcome.HOLDS, row="EBUSY"))
+    assert "2 checks hold" in lines
+    assert "  checks    2: 2 hold, 0 do not" in lines
+    assert not [line for line in lines if "EINVAL" in line]
+    assert lines[-1] == "The kernel did what the model predicts."
+
+
+def test_a_check_that_does_not_hold_is_told_with_its_reason():
+    broken = record(CellOutcome.BROKEN, row="EINVAL", reason="not refused")
+    lines = printed(record(CellOutcome.HOLDS), broken)
+    assert [line for line in lines if "not refused" in line]
+    assert lines[-1] == "The kernel does not keep 1 check."
+
+
 def test_a_run_without_verdicts_has_no_pace_and_no_answer():
     lines = printed(skipped(), verdict_seconds=0.0)
     assert "  time      2.5 s" in lines
