@@ -1,8 +1,8 @@
-"""nopromisc changed on a live passthru link: what the kernel leaves behind.
+"""Traps of passthru: what the lower device never learns, or never forgets.
 
     p [tap, passthru]-- lower ----- switch ----- external
 
-Exploration found both (docs/findings.md). A kernel that differs here has been mended.
+Exploration found them (docs/findings.md). A kernel that differs here has been mended.
 """
 
 import errno
@@ -83,3 +83,30 @@ def test_filter_stays_open(passthru):
     for state in (replace(guest, allmulticast=True), guest):
         passthru.wiring.host.rtnl.transact([links.set_guest(state, index=index)])
     assert (still_open, slips(group)) == (True, False)
+
+
+@pytest.mark.parametrize("passthru", [True], indirect=True, ids=["up"])
+@pytest.mark.parametrize(
+    ("first", "arrives"),
+    [
+        pytest.param({"up": True}, True, id="up, then allmulticast"),
+        pytest.param({"allmulticast": True, "up": False}, False, id="allmulticast, then up"),
+    ],
+)
+def test_allmulticast_while_down(passthru, first, arrives):
+    """Asked for while the link is down, allmulticast never reaches the lower device.
+
+    macvlan_open leaves passthru out of dev_set_allmulti, and macvlan_change_rx_flags does
+    nothing for a link that is down.
+    """
+    index, guest = passthru.wiring.index["p"], passthru.topology.guest("p")
+    closed = replace(guest, nopromisc=True)
+    rtnl = passthru.wiring.host.rtnl
+    rtnl.transact([links.change_guest(closed, index=index)])
+    for state in (replace(closed, up=False), replace(closed, **first)):
+        rtnl.transact([links.set_guest(state, index=index)])
+    rtnl.transact([links.set_guest(replace(closed, allmulticast=True), index=index)])
+    seen = [
+        group for group in NOT_JOINED[:64] if "p" in passthru.observe(Stimulus("external", group))
+    ]
+    assert bool(len(seen) > 32) is arrives, f"{len(seen)} of 64 groups arrived"
