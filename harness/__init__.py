@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.casefile import dump_case, load_case, parse_case
 from harness.cases import Case
 from harness.errors import (
+    CommandError,
     DifferenceError,
     ForeignTapError,
     HairpinError,
@@ -40,6 +41,7 @@ __all__ = [
     "Barrier",
     "Case",
     "Change",
+    "CommandError",
     "DifferenceError",
     "External",
     "ForeignTapError",

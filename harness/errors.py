@@ -7,6 +7,7 @@
     ├── UnfitError            this machine cannot do it; has a remedy      exit 3
     ├── KernelError           the kernel refused an operation              exit 3
     │   └── ForeignTapError   an opened tap is not the one asked for
+    ├── CommandError          a program that was started failed            exit 3
     ├── StrayFrameError       a frame outran its barrier                   exit 3
     └── DifferenceError       the kernel did not do what the model says    exit 1
 
@@ -19,6 +20,7 @@ import errno as errno_names
 import os
 
 __all__ = [
+    "CommandError",
     "DifferenceError",
     "ForeignTapError",
     "HairpinError",
@@ -102,6 +104,16 @@ class ForeignTapError(KernelError):
 
     def __init__(self, operation: str, detail: str) -> None:
         super().__init__(operation, errno_names.EXDEV, detail)
+
+
+class CommandError(HairpinError):
+    """A program that hairpin started failed: `problem` with `command`, and what it `said`."""
+
+    def __init__(self, command: str, problem: str, said: str) -> None:
+        self.command = command
+        self.problem = problem
+        self.said = said
+        super().__init__(f"{command}\n{problem}" + (f"; it said:\n{said}" if said else ""))
 
 
 class StrayFrameError(HairpinError):

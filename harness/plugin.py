@@ -1,7 +1,8 @@
 """The pytest plugin: live testbeds for tests, and reports made of their verdicts.
 
-Fixtures: `testbed`, a factory that takes a Topology and returns it live. Testbeds are shared
-between tests that ask for an equal topology; one whose test has failed is not used again.
+Fixtures: `testbed`, a factory that takes a Topology and returns it live; `stacks`, the same
+with network stacks that real programs run on. Both are shared between tests that ask for an
+equal topology; one whose test has failed is not used again.
 `backend` says what stands for a guest's end, for tests that bring up something of their own.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from harness.errors import DifferenceError, UnfitError
 from harness.kernel.features import Backend, Features, probe, require
 from harness.kernel.netns import on_thread
 from harness.kernel.privileges import ensure_namespaces
+from harness.kernel.processes import find_program
 from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
 from harness.operations import Send
@@ -42,6 +44,7 @@ from harness.report import (
 from harness.report.labels import column_of
 from harness.stimulus import Stimulus
 from harness.testbed import Testbed, Verdict
+from harness.testbed.stacks import Stacks
 from harness.topofile import dump_topology
 from harness.topology import Topology
 
@@ -55,6 +58,7 @@ _KEPT_DESCRIPTORS = 512
 
 _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey["_Pool"]()
+_stacks = pytest.StashKey[dict[tuple[Topology, bool], Stacks]]()
 _collector = pytest.StashKey["_Collector"]()
 _verdicts = pytest.StashKey[list[tuple[Verdict, float]]]()
 _evidence = pytest.StashKey[EvidenceFolder | None]()
@@ -210,6 +214,38 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return _backend(request.config, _fit(request.config))
 
 
+@pytest.fixture
+def stacks(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stacks]]:
+    """A factory: ``stacks(topology, programs=("ping",), ipv6=False)`` is that, live.
+
+    Skips where the machine lacks a program, the kernel a part, or /dev/net/tun is not to be had.
+    """
+    features = _fit(request.config)
+    pool = request.config.stash.setdefault(_stacks, {})
+    used = set()
+
+    def make(topology: Topology, *, programs: Iterable[str] = (), ipv6: bool = False) -> Stacks:
+        reason = missing_for(topology, features)
+        if reason:
+            pytest.skip(reason)
+        key = topology, ipv6
+        try:
+            for program in programs:
+                find_program(program)
+            if key not in pool:
+                backend = _backend(request.config, features)
+                pool[key] = Stacks(topology, backend=backend, ipv6=ipv6)
+        except UnfitError as error:
+            pytest.skip(str(error))
+        used.add(key)
+        return pool[key]
+
+    yield make
+    if request.node.stash.get(_failed, False):
+        for key in used:
+            pool.pop(key).close()
+
+
 _failed = pytest.StashKey[bool]()
 
 
@@ -271,6 +307,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    for net in config.stash.get(_stacks, {}).values():
+        net.close()
     if _pool in config.stash:
         config.stash[_pool].close()
 

@@ -37,6 +37,7 @@ __all__ = [
     "change_macvtap",
     "configure_macvtap",
     "delete_link",
+    "delete_neighbour",
     "flush_fdb",
     "move_link",
     "new_macvtap",
@@ -46,6 +47,7 @@ __all__ = [
     "set_guest",
     "set_link",
     "set_mac",
+    "set_mtu",
     "set_neighbour",
     "set_queue_length",
 ]
@@ -53,12 +55,14 @@ __all__ = [
 _RTM_DELLINK = 17
 _RTM_NEWADDR = 20
 _RTM_NEWNEIGH = 28
+_RTM_DELNEIGH = 29
 _IFF_UP = 0x1
 _IFF_PROMISC = 0x100
 _IFF_ALLMULTI = 0x200
 _NLM_F_REPLACE = 0x100
 _NUD_PERMANENT = 0x80
 _NTF_SELF = 0x02
+_IFA_F_NODAD = 0x02
 _NESTED = 0x8000
 
 _MODES = {
@@ -353,13 +357,27 @@ def set_bridge_vlans(
 
 
 @_remembered
+def set_mtu(name: str, mtu: int, *, index: int) -> Request:
+    """Set the MTU of a link, in bytes."""
+    return _link(
+        f"set MTU of {name} to {mtu}",
+        [("IFLA_MTU", mtu)],
+        index=index,
+        kind=RTM_SETLINK,
+        flags=NLM_F_REQUEST | NLM_F_ACK,
+    )
+
+
+@_remembered
 def add_address(ip: str, prefix: int, *, index: int) -> Request:
-    """An IPv4 address with its connected route."""
+    """An address with its connected route; an IPv6 one is taken as nobody else's."""
     message = ifaddrmsg()
-    message["family"] = socket.AF_INET
+    message["family"] = _family(ip)
     message["prefixlen"] = prefix
     message["index"] = index
     message["attrs"] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)]
+    if message["family"] == socket.AF_INET6:
+        message["flags"] = _IFA_F_NODAD
     return Request(f"add address {ip}", message, _RTM_NEWADDR, _CREATE)
 
 
@@ -367,7 +385,7 @@ def add_address(ip: str, prefix: int, *, index: int) -> Request:
 def set_neighbour(ip: str, mac: str, *, index: int) -> Request:
     """A permanent neighbour entry, in place of what there was."""
     message = ndmsg()
-    message["family"] = socket.AF_INET
+    message["family"] = _family(ip)
     message["ifindex"] = index
     message["state"] = _NUD_PERMANENT
     message["attrs"] = [("NDA_DST", ip), ("NDA_LLADDR", mac)]
@@ -455,3 +473,17 @@ def set_queue_length(name: str, *, index: int, frames: int) -> Request:
         kind=RTM_SETLINK,
         flags=NLM_F_REQUEST | NLM_F_ACK,
     )
+
+
+@_remembered
+def delete_neighbour(ip: str, *, index: int) -> Request:
+    """Remove a neighbour entry, found or permanent."""
+    message = ndmsg()
+    message["family"] = _family(ip)
+    message["ifindex"] = index
+    message["attrs"] = [("NDA_DST", ip)]
+    return Request(f"delete neighbour {ip}", message, _RTM_DELNEIGH)
+
+
+def _family(ip: str) -> int:
+    return socket.AF_INET6 if ":" in ip else socket.AF_INET

@@ -25,6 +25,7 @@ __all__ = [
     "PACKET_OUTGOING",
     "Membership",
     "Ring",
+    "offload_socket",
     "plain_socket",
     "vnet_socket",
 ]
@@ -42,6 +43,7 @@ _TPACKET_V2 = 1
 _PACKET_MR_MULTICAST = 0
 _PACKET_VNET_HDR = 15
 _PACKET_QDISC_BYPASS = 20
+_PACKET_IGNORE_OUTGOING = 23
 _TP_STATUS_KERNEL = 0
 _TP_STATUS_USER = 1
 _TP_STATUS_VLAN_VALID = 1 << 4
@@ -49,6 +51,7 @@ _TP_STATUS_VLAN_VALID = 1 << 4
 _SLOTS = 256
 _SLOT = 2048  # bytes: header and the longest frame at MTU 1500 fit
 _BLOCK = 1 << 16
+_LARGE = 1 << 24  # bytes of a socket's buffer
 # struct tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid
 _HEADER_SIZE = 32
 _TAKE = struct.Struct("=II4xH10xHH").unpack_from  # status, len, mac, vlan_tci, vlan_tpid
@@ -134,6 +137,25 @@ def vnet_socket(ns: NetNS, name: str) -> socket.socket:
     except OSError:
         sock.close()
         raise
+    return sock
+
+
+def offload_socket(ns: NetNS, name: str) -> socket.socket:
+    """A `vnet_socket` that stands for a tap: it does not hear what it sends itself.
+
+    Its buffers are as large as one may ask for without root (net.core.rmem_max), for frames of
+    64 KiB. Raises KernelError.
+    """
+    with ExitStack() as undo:
+        try:
+            sock = vnet_socket(ns, name)
+            undo.callback(sock.close)
+            sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                sock.setsockopt(socket.SOL_SOCKET, option, _LARGE)
+        except OSError as error:
+            raise KernelError(f"listen on {name}", error.errno or 0) from error
+        undo.pop_all()
     return sock
 
 

@@ -9,6 +9,7 @@ import struct
 
 __all__ = [
     "CLONE_NEWNET",
+    "CLONE_NEWPID",
     "CLONE_NEWUSER",
     "attach_filter",
     "current_cpu",
@@ -20,6 +21,7 @@ __all__ = [
 ]
 
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 # The same numbers on every architecture (include/uapi/asm-generic/unistd.h).

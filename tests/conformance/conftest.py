@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+from typing import NamedTuple
 
 import pytest
 
@@ -149,3 +150,61 @@ def taps(testbed, own_testbed, backend):
         return own_testbed(topology) if own else testbed(topology)
 
     return make
+
+
+class Clients(NamedTuple):
+    """Stations with network stacks, and which of them reach which.
+
+    `found` are those that ARP finds and that are not reached all the same.
+    """
+
+    topology: Topology
+    reached: frozenset[tuple[str, str]]
+    found: frozenset[tuple[str, str]]
+
+    @property
+    def flows(self) -> list[tuple[str, str]]:
+        """Every ordered pair of stations."""
+        return list(itertools.permutations(self.topology.macs, 2))
+
+
+# Everybody reaches the external host, and it everybody.
+_OUTSIDE = "a external, external a, b external, external b, lower external, external lower"
+_GUESTS = "a b, b a"
+_HOST = "a lower, b lower, lower a, lower b"
+_CLIENTS = [
+    (Mode.VEPA, False, _OUTSIDE),
+    (Mode.VEPA, True, f"{_OUTSIDE}, {_GUESTS}, {_HOST}"),
+    (Mode.BRIDGE, False, f"{_OUTSIDE}, {_GUESTS}"),
+    (Mode.BRIDGE, True, f"{_OUTSIDE}, {_GUESTS}, {_HOST}"),
+    # A private guest's ARP requests come back to itself; the host's find it.
+    (Mode.PRIVATE, False, _OUTSIDE),
+    (Mode.PRIVATE, True, f"{_OUTSIDE}, lower a, lower b"),
+    # The guest has all of the host's unicast. The host still hears, and answers, broadcasts.
+    (Mode.PASSTHRU, False, "a external, external a"),
+    (Mode.PASSTHRU, True, "a external, external a"),
+]
+
+
+def _clients(mode: Mode, hairpin: bool, reached: str) -> Clients:
+    passthru = mode is Mode.PASSTHRU
+    guests = [Guest(name, mode) for name in ("a" if passthru else "ab")]
+    topology = Topology(guests, switch=Switch(hairpin=hairpin))
+    found = {("external", "lower")} if passthru else set()
+    flows = (flow.split() for flow in reached.split(", "))
+    return Clients(topology, frozenset((a, b) for a, b in flows), frozenset(found))
+
+
+@pytest.fixture(
+    params=[_clients(*row) for row in _CLIENTS],
+    ids=[f"{mode}{'-hairpin' if hairpin else ''}" for mode, hairpin, _ in _CLIENTS],
+    scope="session",
+)
+def clients(request: pytest.FixtureRequest) -> Clients:
+    """Guests with a network stack, in each mode, hairpin off and on; passthru has one guest.
+
+    a [stack]--.
+               lower [stack] ----- switch ----- external [stack]
+    b [stack]--'
+    """
+    return request.param

@@ -1,0 +1,102 @@
+"""A tun/tap device: the network card of a namespace, whose wire is a descriptor.
+
+    stack of the namespace -- [tun device] == descriptor
+
+Frames bear a virtio-net header, so what the stack leaves to the card (checksums, segmentation)
+is said beside the frame and need not be done.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from contextlib import ExitStack
+from typing import Self
+
+from harness.errors import KernelError, UnfitError
+from harness.kernel.netns import NetNS
+from harness.kernel.taps import (
+    IFF_NO_PI,
+    IFF_TAP,
+    IFF_VNET_HDR,
+    SIOCSIFHWADDR,
+    TUNSETIFF,
+    TUNSETOFFLOAD,
+    TUNSETVNETHDRSZ,
+    Offload,
+)
+from harness.resource import Resource
+
+__all__ = ["Tun"]
+
+_NODE = "/dev/net/tun"
+_TUNSETIFINDEX = 0x400454DA
+_ARPHRD_ETHER = 1
+_IFREQ = struct.Struct("16sH22x")
+_IFREQ_MAC = struct.Struct("16sH6s16x")
+_INT = struct.Struct("i")
+_SEGMENTS = Offload.CSUM | Offload.TSO4 | Offload.TSO6
+_DATAGRAMS = Offload.USO4 | Offload.USO6  # Linux 6.2
+
+
+class Tun(Resource):
+    """The device `name` of a namespace and its descriptor. Use `Tun.open()` in a `with` statement.
+
+    `offloads` are those that the kernel knows: Offload bits. The device goes with the descriptor.
+    """
+
+    def __init__(self, fd: int, name: str, *, offloads: int) -> None:
+        self.fd = fd
+        self.name = name
+        self.offloads = offloads
+
+    @classmethod
+    def open(cls, ns: NetNS, name: str, *, index: int, mac: str, vnet_header: int = 10) -> Self:
+        """A new device in `ns`, down, with all offloads, `vnet_header` bytes before each frame.
+
+        Raises UnfitError where /dev/net/tun cannot be opened, KernelError when the kernel
+        refuses the device.
+        """
+        try:
+            # The device is made where its descriptor was opened (tun_chr_open).
+            fd = ns.run(lambda: os.open(_NODE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            remedy = "as root: chmod 666" if error.errno in (errno.EACCES, errno.EPERM) else ""
+            raise UnfitError(
+                f"{_NODE} cannot be opened ({error.strerror})",
+                remedy=f"{remedy} {_NODE}" if remedy else "load the module: modprobe tun",
+            ) from error
+        with ExitStack() as undo:
+            undo.callback(os.close, fd)
+            flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+            hardware = _IFREQ_MAC.pack(b"", _ARPHRD_ETHER, bytes.fromhex(mac.replace(":", "")))
+            try:
+                fcntl.ioctl(fd, _TUNSETIFINDEX, _INT.pack(index))
+                fcntl.ioctl(fd, TUNSETIFF, _IFREQ.pack(name.encode(), flags))
+                fcntl.ioctl(fd, TUNSETVNETHDRSZ, _INT.pack(vnet_header))
+                fcntl.ioctl(fd, SIOCSIFHWADDR, hardware)
+                offloads = _most_offloads(fd)
+            except OSError as error:
+                raise KernelError(f"make tun device {name}", error.errno or 0) from error
+            undo.pop_all()
+        return cls(fd, name, offloads=offloads)
+
+    def close(self) -> None:
+        """Close the descriptor, and so remove the device; idempotent."""
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+def _most_offloads(fd: int) -> int:
+    """All that the kernel takes, found by trying: set_offload has EINVAL for a bit too many."""
+    try:
+        fcntl.ioctl(fd, TUNSETOFFLOAD, _SEGMENTS | _DATAGRAMS)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fcntl.ioctl(fd, TUNSETOFFLOAD, _SEGMENTS)
+        return _SEGMENTS
+    return _SEGMENTS | _DATAGRAMS
