@@ -97,13 +97,25 @@ def test_no_drift_as_built(switch):
         assert list(drift(wiring)) == []
 
 
-def test_barriers_are_told():
-    """A sentinel where one can arrive; a deadline where none can: down, or an empty source list."""
-    topology = Topology([Guest("a"), Guest("d", up=False), Guest("s", Mode.SOURCE)])
+@pytest.mark.parametrize(
+    ("to", "alone", "told"),
+    [
+        pytest.param("a", False, Barrier.ORDER, id="unicast: the others vouch"),
+        pytest.param("broadcast", False, Barrier.ORDER, id="broadcast: the sibling vouches"),
+        pytest.param("lower", True, Barrier.ORDER, id="unicast, no sibling: the others vouch"),
+        pytest.param("broadcast", True, Barrier.DEADLINE, id="broadcast, no sibling: a deadline"),
+    ],
+)
+def test_barriers_are_told(to, alone, told):
+    """A guest that is down and a source-mode guest without a list hear no sentinel."""
+    deaf = [Guest("d", up=False), Guest("s", Mode.SOURCE)]
+    topology = Topology(deaf if alone else [Guest("a"), *deaf])
     with Testbed(topology, backend=probe().backend) as bed:
-        barriers = bed.observe(Stimulus("external", "a")).barriers
-    assert {n for n, b in barriers.items() if b is Barrier.DEADLINE} == {"d", "s"}
-    assert set(barriers.values()) == {Barrier.SENTINEL, Barrier.DEADLINE}
+        barriers = bed.observe(Stimulus("external", to)).barriers
+    assert {n: b for n, b in barriers.items() if b is not Barrier.SENTINEL} == {
+        "d": told,
+        "s": told,
+    }
 
 
 def test_lost_sentinel_is_told():
