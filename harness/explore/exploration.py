@@ -59,7 +59,6 @@ def explore(
         found, why = stop.found, stop.why
         reproduced = True
         if found:
-            explorer.end()
             found, again = explorer.smallest(found)
             why, reproduced = again or why, bool(again)
     return Exploration(

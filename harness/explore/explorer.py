@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from random import Random
@@ -15,11 +16,12 @@ from harness.cases import Case
 from harness.errors import HairpinError
 from harness.explore.minimise import minimise
 from harness.explore.stimuli import plain, spoofed
+from harness.explore.track import Track
 from harness.kernel.features import Backend
 from harness.kernel.netns import on_thread
 from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
-from harness.operations import Action, Operation, Send
+from harness.operations import Operation, Send
 from harness.resource import Resource
 from harness.stimulus import Stimulus
 from harness.testbed import Testbed
@@ -75,9 +77,9 @@ class Stop(BaseException):
 
 
 class Explorer(Resource):
-    """Tries topologies and changes out. Use it in a `with` statement.
+    """Tries networks and changes out, several in turn. Use it in a `with` statement.
 
-    `begin` and `change` raise Stop at a difference and when a limit is reached.
+    `turn`, `change` and `finish` raise Stop at a difference and when a limit is reached.
     """
 
     def __init__(
@@ -95,10 +97,8 @@ class Explorer(Resource):
         self._backend = backend
         self._progress = progress
         self._stock = Stock(rings=1 if backend is Backend.TAP else 2)
-        self._bed: Testbed | None = None
-        self._closing: list[Future[None]] = []
-        self._begun: Topology | None = None
-        self._steps: list[Action] = []
+        self._tracks: deque[Track] = deque()
+        self._closing: deque[Future[None]] = deque()
         self._affinity = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {current_cpu()})
         # A volley makes thousands of objects and hardly a cycle: collecting them by count costs
@@ -107,50 +107,50 @@ class Explorer(Resource):
         gc.freeze()
         gc.disable()
 
-    @property
-    def topology(self) -> Topology:
-        """As it is now. Raises RuntimeError before `begin`."""
-        if self._bed is None:
-            raise RuntimeError("no topology has been begun")
-        return self._bed.topology
-
-    def begin(self, topology: Topology) -> None:
-        """Bring a topology up, in place of the one before, and try it out."""
-        self.end()
-        self._begun, self._steps = topology, []
+    def begin(self, topologies: Sequence[Topology]) -> None:
+        """Bring networks up, in place of those before."""
+        self._end()
         if self.tally.topologies % _TOPOLOGIES_A_COLLECTION == 0:
             gc.collect()
-        try:
-            self._bed = Testbed(topology, backend=self._backend, stock=self._stock)
-            self.tally.topologies += 1
-            self._try_out()
-        except HairpinError as error:
-            self._differs(str(error))
+        self.tally.topologies += len(topologies)
+        self._tracks.extend(Track(topology, self._build) for topology in topologies)
+
+    def _build(self, topology: Topology) -> Testbed:
+        return Testbed(topology, backend=self._backend, stock=self._stock)
+
+    def turn(self) -> Topology:
+        """Go on to the next network, and try out what it has become; its topology."""
+        self._tracks.rotate(-1)
+        self._try_out(self._tracks[0])
+        return self._tracks[0].topology
 
     def change(self, operation: Operation) -> None:
-        """Make one change on the live network, and try out what has come of it."""
-        self._steps.append(operation)
-        try:
-            if self._bed is not None:
-                self._bed.become(operation.applied(self._bed.topology))
-            self.tally.changes += 1
-            self._try_out()
-        except HairpinError as error:
-            self._differs(str(error))
+        """Begin to change the network whose turn it is."""
+        self._tracks[0].change(operation)
+        self.tally.changes += 1
 
-    def _try_out(self) -> None:
-        bed = self._bed
-        if bed is None:
+    def finish(self) -> None:
+        """Try out whatever has not been."""
+        for _ in range(len(self._tracks) if self.stopped is None else 0):
+            self.turn()
+
+    def _try_out(self, track: Track) -> None:
+        if not track.fresh:
             return
-        stimuli = plain(bed.topology, self._random, most=_PLAIN_PER_STATE)
-        differing = bed.burst(stimuli)
-        self.tally.verdicts += len(stimuli)
-        if differing:
-            self._differs(str(differing[0]), differing[0].stimulus)
-        for stimulus in spoofed(bed.topology, self._random, most=_SPOOFED_PER_STATE):
-            self.tally.verdicts += 1
-            if not bed.agrees(stimulus):
-                self._differs(f"{stimulus} differs", stimulus)
+        try:
+            bed = track.wait()
+            track.fresh = False
+            stimuli = plain(bed.topology, self._random, most=_PLAIN_PER_STATE)
+            differing = bed.burst(stimuli)
+            self.tally.verdicts += len(stimuli)
+            if differing:
+                self._differs(track, str(differing[0]), differing[0].stimulus)
+            for stimulus in spoofed(bed.topology, self._random, most=_SPOOFED_PER_STATE):
+                self.tally.verdicts += 1
+                if not bed.agrees(stimulus):
+                    self._differs(track, f"{stimulus} differs", stimulus)
+        except HairpinError as error:
+            self._differs(track, str(error))
         if self._progress:
             self._progress(self.tally)
         limits = self._limits
@@ -163,22 +163,19 @@ class Explorer(Resource):
         self.stopped = stop
         raise stop
 
-    def _differs(self, why: str, stimulus: Stimulus | None = None) -> NoReturn:
-        if self._begun is None:
-            raise RuntimeError("no topology has been begun")
-        last = [Send(stimulus)] if stimulus else []
-        self._stop(Stop(Case(self._begun, (*self._steps, *last)), why))
+    def _differs(self, track: Track, why: str, stimulus: Stimulus | None = None) -> NoReturn:
+        self._stop(Stop(track.case(stimulus), why))
 
-    def end(self) -> None:
-        """Take the testbed down, while others go on."""
-        if self._bed is not None:
-            self._closing.append(on_thread(self._bed.close))
-            self._bed = None
+    def _end(self) -> None:
+        """Take the networks down, while others go on."""
+        while self._tracks:
+            self._closing.append(on_thread(self._tracks.popleft().close))
         while len(self._closing) > _CLOSING_AT_ONCE:
-            self._closing.pop(0).result()
+            self._closing.popleft().result()
 
     def smallest(self, found: Case) -> tuple[Case, str]:
         """The smallest case that still differs, and what it comes to; empty when none does."""
+        self._end()
 
         def differs(case: Case) -> str:
             return replay(case, backend=self._backend, stock=self._stock)
@@ -191,7 +188,7 @@ class Explorer(Resource):
 
     def close(self) -> None:
         """Take everything down; idempotent."""
-        self.end()
+        self._end()
         while self._closing:
             self._closing.pop().result()
         self._stock.close()

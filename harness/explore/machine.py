@@ -24,8 +24,10 @@ from harness.topology import Topology
 
 __all__ = ["drive"]
 
-_EXAMPLES_AT_ONCE = 50
-_CHANGES_PER_TOPOLOGY = 40
+_EXAMPLES_AT_ONCE = 20
+_CHANGES_PER_EXAMPLE = 120
+# Networks that take turns: while one changes, which mostly is waiting, another is tried out.
+_NETWORKS = 3
 # Changes that wait for an RCU grace period or for linkwatch, tens of milliseconds each, are
 # drawn as one kind among the others but made only one time in so many.
 _SLOW = {"carrier": 3, "move": 4, "remove": 3, "state": 2}
@@ -40,7 +42,7 @@ def drive(explorer: Explorer, *, seed: int, kinds: Sequence[LowerKind]) -> Stop:
                 machine,
                 settings=settings(
                     max_examples=_EXAMPLES_AT_ONCE,
-                    stateful_step_count=_CHANGES_PER_TOPOLOGY,
+                    stateful_step_count=_CHANGES_PER_EXAMPLE,
                     phases=(Phase.generate,),
                     database=None,
                     deadline=None,
@@ -60,9 +62,12 @@ def drive(explorer: Explorer, *, seed: int, kinds: Sequence[LowerKind]) -> Stop:
 
 def _machine(explorer: Explorer, kinds: Sequence[LowerKind]) -> type[RuleBasedStateMachine]:
     class Machine(RuleBasedStateMachine):
-        @initialize(topology=topologies(kinds))
-        def begin(self, topology: Topology) -> None:
-            explorer.begin(topology)
+        @initialize(drawn=st.tuples(*[topologies(kinds)] * _NETWORKS))
+        def begin(self, drawn: tuple[Topology, ...]) -> None:
+            explorer.begin(drawn)
+
+        def teardown(self) -> None:
+            explorer.finish()
 
     for name, changes in CHANGES.items():
         setattr(Machine, name, _rule(explorer, changes, _SLOW.get(name, 1)))
@@ -72,7 +77,8 @@ def _machine(explorer: Explorer, kinds: Sequence[LowerKind]) -> type[RuleBasedSt
 def _rule(explorer: Explorer, changes: Callable[[Topology], Any], one_in: int) -> Any:
     @rule(data=st.data(), turn=st.integers(1, one_in))
     def change(_: RuleBasedStateMachine, data: st.DataObject, turn: int) -> None:
-        operation = data.draw(changes(explorer.topology)) if turn == 1 else None
+        topology = explorer.turn()
+        operation = data.draw(changes(topology)) if turn == 1 else None
         if operation is not None:
             explorer.change(operation)
 
