@@ -2,12 +2,14 @@
 
 Each descriptor is a queue of its own, and the kernel spreads flows over the queues
 (tap_get_queue, drivers/net/tap.c): a second one takes frames away from the first.
+
+A device number is given again as soon as its link goes, or moves to another namespace
+(macvtap_device_event, drivers/net/macvtap.c), while descriptors opened before live on: dead, or
+readers of another link. Such a descriptor is older than the link that has the number now.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import stat
 from collections.abc import Collection
@@ -15,23 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.kernel.netns import NetNS
-from harness.kernel.syscalls import descriptor_of
 
-__all__ = ["Opener", "read_openers", "tap_device"]
-
-
-_TUNGETIFF = 0x800454D2
-_IFREQ_SIZE = 40
+__all__ = ["Opener", "opened_at", "read_openers", "tap_device"]
 
 
 @dataclass(frozen=True)
 class Opener:
-    """One descriptor of the character device with the number `device`."""
+    """One descriptor of the character device with the number `device`.
+
+    `since` is when the node that was opened came to be, in ns since the epoch; 0 for a node that
+    still stands in /dev, which goes with its device and so is no older.
+    """
 
     device: int
     pid: int
     fd: int
     process: str
+    since: int
+
+
+def opened_at(fd: int) -> int:
+    """When the node behind a descriptor of ours came to be, in ns since the epoch."""
+    return os.fstat(fd).st_ctime_ns
 
 
 def tap_device(ns: NetNS, name: str) -> int | None:
@@ -53,45 +60,31 @@ def tap_device(ns: NetNS, name: str) -> int | None:
 
 
 def read_openers(devices: Collection[int]) -> list[Opener]:
-    """Every live descriptor of one of `devices`, in every process that may be looked into."""
+    """Every descriptor of one of `devices`, in every process that may be looked into."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             for fd in os.listdir(folder / "fd"):  # noqa: PTH208  (thousands: no path for each)
-                device = _character_device(f"{folder}/fd/{fd}")
-                if device in devices and _alive(int(folder.name), int(fd)):
+                device, since = _character_device(f"{folder}/fd/{fd}")
+                if device in devices:
                     process = (folder / "comm").read_text().strip()
-                    found.append(Opener(device, int(folder.name), int(fd), process))
+                    found.append(Opener(device, int(folder.name), int(fd), process, since))
         except OSError:  # it has ended meanwhile, or is somebody else's
             continue
     return found
 
 
-def _character_device(descriptor: str) -> int:
-    """Number of the character device that is open there; 0 when it is anything else."""
+def _character_device(descriptor: str) -> tuple[int, int]:
+    """Number of the character device that is open there and since when; 0 for anything else."""
     try:
         # Sockets, pipes and the like are most, and are told apart by their names.
-        if not os.readlink(descriptor).startswith("/"):  # noqa: PTH115  (no path for each)
-            return 0
+        name = os.readlink(descriptor)  # noqa: PTH115  (no path for each)
+        if not name.startswith("/"):
+            return 0, 0
         status = os.stat(descriptor)  # noqa: PTH116  (no path for each)
     except OSError:  # closed meanwhile
-        return 0
-    return status.st_rdev if stat.S_ISCHR(status.st_mode) else 0
-
-
-def _alive(pid: int, fd: int) -> bool:
-    """Whether the descriptor still is a tap's: the number of one that has gone is given again.
-
-    One that may not be looked at, or not in this kernel, counts as alive.
-    """
-    try:
-        ours = descriptor_of(pid, fd)
-    except OSError as error:
-        return error.errno in (errno.EPERM, errno.ENOSYS)
-    try:
-        fcntl.ioctl(ours, _TUNGETIFF, bytes(_IFREQ_SIZE))
-    except OSError as error:
-        return error.errno != errno.ENOLINK
-    finally:
-        os.close(ours)
-    return True
+        return 0, 0
+    if not stat.S_ISCHR(status.st_mode):
+        return 0, 0
+    stands = name.startswith("/dev/") and not name.endswith(" (deleted)")
+    return status.st_rdev, 0 if stands else status.st_ctime_ns

@@ -13,7 +13,6 @@ __all__ = [
     "CLONE_NEWUSER",
     "attach_filter",
     "current_cpu",
-    "descriptor_of",
     "detached_mount",
     "open_tracepoint",
     "setns",
@@ -29,7 +28,6 @@ CLONE_NEWNET = 0x40000000
 _SYS_FSOPEN = 430
 _SYS_FSCONFIG = 431
 _SYS_FSMOUNT = 432
-_SYS_PIDFD_GETFD = 438
 _FSOPEN_CLOEXEC = 1
 _FSCONFIG_CMD_CREATE = 6
 _FSMOUNT_CLOEXEC = 1
@@ -111,15 +109,6 @@ def open_tracepoint(number: int, *, cpu: int) -> int:
     return _checked(
         _libc.syscall(call, attributes, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC), "perf_event_open"
     )
-
-
-def descriptor_of(pid: int, fd: int) -> int:
-    """pidfd_getfd(2), Linux 5.6: a descriptor of ours for what process `pid` has open as `fd`."""
-    process = os.pidfd_open(pid)
-    try:
-        return _checked(_libc.syscall(_SYS_PIDFD_GETFD, process, fd, 0), "pidfd_getfd")
-    finally:
-        os.close(process)
 
 
 class _Program(ctypes.Structure):

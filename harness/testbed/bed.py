@@ -365,8 +365,8 @@ class Testbed(Resource):
                 continue
         return StrayFrameError(f"{error}; likely cause: {told}")
 
-    def _own_taps(self) -> list[int]:
-        return [e.tap.fd for e in self.endpoints.values() if isinstance(e, TapEndpoint)]
+    def _own_taps(self) -> dict[str, int]:
+        return {n: e.tap.fd for n, e in self.endpoints.items() if isinstance(e, TapEndpoint)}
 
     def _fired(self, shot: Shot, patience: float) -> tuple[Seen, list[str]]:
         if self._dirty:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from harness.model import Rule, predict
 from harness.stimulus import frame_of
@@ -17,13 +17,16 @@ _MOST_RULES = 4
 _MOST_FINDINGS = 8
 
 
-def causes(verdict: Verdict, wiring: Wiring, own_taps: Collection[int] = ()) -> tuple[str, ...]:
+def causes(
+    verdict: Verdict, wiring: Wiring, own_taps: Mapping[str, int] | None = None
+) -> tuple[str, ...]:
     """Likely causes of the differences of `verdict`, the surest first.
 
     First whatever on the live links is not as declared and decides about frames: what has
     acted before what only could have, what lies on the frame's way before the rest. Failing
     that, each rule of the model which, turned round, would make it predict exactly what was
-    seen, and then what is there besides. `own_taps` are the descriptors of the testbed's taps.
+    seen, and then what is there besides. `own_taps` are the descriptors of the testbed's taps,
+    by guest.
     """
     source = frame_of(verdict.topology, verdict.stimulus).src
     found = drift(wiring, own_taps, misled=[source] if verdict.stimulus.source else [])
@@ -42,7 +45,7 @@ def causes(verdict: Verdict, wiring: Wiring, own_taps: Collection[int] = ()) -> 
     return tuple(told) or ("no single rule explains it; see the trace",)
 
 
-def stray_causes(wiring: Wiring, own_taps: Collection[int] = ()) -> tuple[str, ...]:
+def stray_causes(wiring: Wiring, own_taps: Mapping[str, int] | None = None) -> tuple[str, ...]:
     """Likely causes of a copy that came after its barrier: whatever has acted on the links."""
     found = surest_first(drift(wiring, own_taps))
     return tuple(_told(found)) or ("nothing on the links is other than the topology says",)

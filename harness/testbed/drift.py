@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.errors import HairpinError
-from harness.kernel.openers import Opener, read_openers, tap_device
+from harness.kernel.openers import Opener, opened_at, read_openers, tap_device
 from harness.kernel.readback import Link, Snapshot, read_back
 from harness.testbed.drifted_stations import (
     drifted_guests,
@@ -36,9 +36,9 @@ class Live:
     """What was read back: one snapshot per room, and who holds the guests' taps open.
 
     `moved` are the namespaces that guests have been moved to, `beacons` the link at each switch
-    that sentinels start from.
-    `devices` maps the device number of each tap to its guest, `own` are this process's own
-    descriptors, `misled` the MACs that the switch may have learned anywhere.
+    that sentinels start from. `devices` maps the device number of each tap to its guest, `own`
+    are this process's own descriptors, `since` when each guest's link was there at the latest
+    (ns since the epoch), `misled` the MACs that the switch may have learned anywhere.
     """
 
     host: Snapshot
@@ -49,17 +49,18 @@ class Live:
     devices: Mapping[int, str] = field(default_factory=dict)
     openers: tuple[Opener, ...] = ()
     own: frozenset[int] = frozenset()
+    since: Mapping[str, int] = field(default_factory=dict)
     misled: frozenset[str] = frozenset()
 
 
 def drift(
-    wiring: Wiring, own: Collection[int] = (), *, misled: Collection[str] = ()
+    wiring: Wiring, own: Mapping[str, int] | None = None, *, misled: Collection[str] = ()
 ) -> list[Finding]:
     """Read back the links of `wiring` and hold them against its topology.
 
-    `own` are the tap descriptors that this process is meant to have. `misled` are MACs that
-    the switch may have learned anywhere, because a stimulus has borrowed them. Never raises:
-    what cannot be read back is a finding.
+    `own` are the tap descriptors that this process is meant to have, by guest. `misled` are
+    MACs that the switch may have learned anywhere, because a stimulus has borrowed them. Never
+    raises: what cannot be read back is a finding.
     """
     topology = wiring.topology
     router = topology.router.name if topology.router else ""
@@ -79,12 +80,18 @@ def drift(
             beacons=wiring.beacons,
             devices=found,
             openers=tuple(read_openers(found)) if found else (),
-            own=frozenset(own),
+            own=frozenset((own or {}).values()),
+            since={g.name: _since(wiring, g.name, own or {}) for g in topology.guests},
             misled=frozenset(misled),
         )
     except (HairpinError, OSError) as error:
         return [Finding(Weight.DIFFERS, "", f"the links cannot be read back ({error})")]
     return list(compare(topology, live))
+
+
+def _since(wiring: Wiring, guest: str, own: Mapping[str, int]) -> int:
+    """When the guest's link was there at the latest: its tap was opened, or its namespace made."""
+    return opened_at(own[guest] if guest in own else wiring.namespace_of(guest).fd)
 
 
 def compare(topology: Topology, live: Live) -> Iterator[Finding]:
@@ -105,7 +112,7 @@ def compare(topology: Topology, live: Live) -> Iterator[Finding]:
         for unread in room.live.unread:
             says = f"of {room} this cannot be read back: {unread}"
             yield Finding(Weight.THERE, room.title, says)
-    yield from foreign_openers(live.devices, live.openers, live.own)
+    yield from foreign_openers(live.devices, live.openers, live.own, live.since)
 
 
 def _rooms(topology: Topology, live: Live) -> Iterator[Room]:

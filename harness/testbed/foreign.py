@@ -193,11 +193,20 @@ def _does(link: Link, names: Mapping[int, str], room: Room) -> tuple[str, str]:
 
 
 def foreign_openers(
-    devices: Mapping[int, str], openers: Iterable[Opener], own: Collection[int]
+    devices: Mapping[int, str],
+    openers: Iterable[Opener],
+    own: Collection[int],
+    since: Mapping[str, int],
 ) -> Iterator[Finding]:
-    """Descriptors of the guests' taps (`devices`: number to guest) that are not `own`."""
+    """Descriptors of the guests' taps (`devices`: number to guest) that are not `own`.
+
+    What was opened before a guest's link was there (`since`, ns since the epoch) is of a link
+    that had the number before.
+    """
     for opener in openers:
         if opener.pid == os.getpid() and opener.fd in own:
+            continue
+        if opener.since and opener.since < since[devices[opener.device]]:
             continue
         who = f"{opener.process} (pid {opener.pid}, descriptor {opener.fd})"
         if opener.pid == os.getpid():

@@ -110,7 +110,8 @@ def commanded():
 @pytest.fixture
 def impatient(monkeypatch):
     """A lost sentinel is given up after a moment: here it is lost on purpose."""
-    monkeypatch.setitem(Testbed._barrier.__kwdefaults__, "patience", 0.3)
+    for method in (Testbed._barrier, Testbed._fire):
+        monkeypatch.setitem(method.__kwdefaults__, "patience", 0.3)
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import subprocess
 from harness.kernel.taps import Tap
 from harness.testbed import Testbed
 
-Testbed._barrier.__kwdefaults__["patience"] = 0.3  # what is lost here is lost on purpose
+for method in (Testbed._barrier, Testbed._fire):
+    method.__kwdefaults__["patience"] = 0.3  # what is lost here is lost on purpose
 original = Testbed.verdict
 COMMANDS = {commands!r}
 

@@ -189,10 +189,16 @@ def test_xdp():
 
 
 def test_foreign_tap():
-    """Other descriptors of a tap than our own; the same number in another process is not ours."""
-    ours, here = Opener(5, os.getpid(), 9, "python"), Opener(5, os.getpid(), 10, "python")
-    other = Opener(5, 1, 9, "qemu")
-    found = foreign_openers({5: "b"}, [ours, here, other], own={9})
+    """Other descriptors of a tap than our own; the same number in another process is not ours.
+
+    One that was opened before the link was there is of another link that had the number.
+    """
+    ours = Opener(5, os.getpid(), 9, "python", since=100)
+    here = Opener(5, os.getpid(), 10, "python", since=100)
+    standing = Opener(5, 1, 9, "qemu", since=0)
+    stale = Opener(5, 1, 10, "qemu", since=99)
+    openers = [ours, here, standing, stale]
+    found = foreign_openers({5: "b"}, openers, own={9}, since={"b": 100})
     first, second = (finding.says for finding in found)
     assert first.startswith("a foreign tap: this very process (descriptor 10) holds the tap of b")
     assert second.startswith("a foreign tap: qemu (pid 1, descriptor 9) holds the tap of b")
