@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from harness.errors import DifferenceError, KernelError
+from harness.errors import DifferenceError, KernelError, StrayFrameError
 from harness.frames import Frame, Kind, ident_offset, payload
 from harness.kernel.features import Backend
 from harness.kernel.netns import on_thread
@@ -25,7 +26,7 @@ from harness.model.bridge import behind, primed
 from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Guest
 from harness.resource import Resource
 from harness.stimulus import Stimulus
-from harness.testbed.causes import causes
+from harness.testbed.causes import causes, stray_causes
 from harness.testbed.changes import settle, transition
 from harness.testbed.endpoints import (
     DEADLINE,
@@ -35,6 +36,7 @@ from harness.testbed.endpoints import (
     Seen,
     TapEndpoint,
     Wanted,
+    send_or_lose,
 )
 from harness.testbed.ends import guest_end, ring_ends
 from harness.testbed.evidence import Evidence
@@ -56,7 +58,10 @@ _IDENT = struct.Struct("<I").pack_into
 _READY_WITHIN = 5.0  # seconds; a carrier is up after a fraction of a millisecond
 _READY_ROUND = 0.002
 _AWAITED_FOR = 1.0
-_LOST_SOON = 0.25  # for evidence: who has proved lost once need not be waited for long
+# For evidence: who has proved lost once need not be waited for long. And in one barrier: all
+# sentinels of a round set out together, so when one is lost the others have come, or are, too.
+_LOST_SOON = 0.25
+_MOST_STRAYS = 1000
 
 
 class Testbed(Resource):
@@ -176,7 +181,11 @@ class Testbed(Resource):
 
         def loaded(frames: Iterable[tuple[str, Frame]]) -> Loaded:
             return tuple(
-                (bytearray(f.to_bytes()), ident_offset(f), self._sender(link).send)
+                (
+                    bytearray(f.to_bytes()),
+                    ident_offset(f),
+                    partial(send_or_lose, self._sender(link).send),
+                )
                 for link, f in frames
             )
 
@@ -303,12 +312,14 @@ class Testbed(Resource):
             for endpoint in self._others:
                 if endpoint.collect(ident, wanted, patience) is _LOST:
                     lost.append(endpoint.name)
+                    patience = min(patience, _LOST_SOON)
         for buffer, at, send in self._sentinels.group if group else self._sentinels.unicast:
             _IDENT(buffer, at, ident)
             send(buffer)
         for endpoint in self._guests:
             if endpoint.collect(ident, wanted, patience) is _LOST:
                 lost.append(endpoint.name)
+                patience = min(patience, _LOST_SOON)
         give_up = 0.0
         for endpoint, vouched in self._deaf[group] if wanted else ():
             if not vouched:
@@ -329,7 +340,35 @@ class Testbed(Resource):
         return shot
 
     def _fire(self, shot: Shot, *, patience: float = LOST_AFTER) -> tuple[Seen, list[str]]:
-        """Send, then read everybody up to the sentinel; also whose sentinel was lost."""
+        """Send, then read everybody up to the sentinel; also whose sentinel was lost.
+
+        Raises StrayFrameError when a copy of an earlier stimulus turns up.
+        """
+        try:
+            return self._fired(shot, patience)
+        except StrayFrameError as error:
+            raise self._stray(error) from error
+
+    def _stray(self, error: StrayFrameError) -> StrayFrameError:
+        """The error with its likely causes, after which the testbed can be used again.
+
+        Every copy that has come is read past, and the switch learns anew.
+        """
+        told = "; ".join(stray_causes(self.wiring, self._own_taps()))
+        self._dirty = True
+        for _ in range(_MOST_STRAYS):
+            self._ident += 1000  # past whatever was sent before it was broken off
+            try:
+                self._barrier({0: {}})  # wanting nothing that exists: the deaf are read as well
+                break
+            except StrayFrameError:
+                continue
+        return StrayFrameError(f"{error}; likely cause: {told}")
+
+    def _own_taps(self) -> dict[str, int]:
+        return {n: e.tap.fd for n, e in self.endpoints.items() if isinstance(e, TapEndpoint)}
+
+    def _fired(self, shot: Shot, patience: float) -> tuple[Seen, list[str]]:
         if self._dirty:
             self.prime()
         self._dirty = shot.misleads
@@ -366,6 +405,12 @@ class Testbed(Resource):
 
         The cheapest way to many verdicts. No stimulus may mislead the switch (a stolen source).
         """
+        try:
+            return self._volleys(stimuli)
+        except StrayFrameError as error:
+            raise self._stray(error) from error
+
+    def _volleys(self, stimuli: Sequence[Stimulus]) -> list[Verdict]:
         if self._dirty:
             self.prime()
         differing = []
@@ -403,9 +448,10 @@ class Testbed(Resource):
         verdict = self._judge(shot, seen, lost)
         seconds = time.perf_counter() - started
         if verdict.differences:
+            verdict = replace(verdict, causes=causes(verdict, self.wiring, self._own_taps()))
             if self.wants_evidence():
                 verdict = replace(verdict, evidence=self._evidence(verdict, shot))
-            verdict = replace(verdict, causes=causes(verdict, self.wiring))
+            self._dirty = True  # whatever it was may have misled the switch
         if self.on_verdict:
             self.on_verdict(verdict, seconds)
         return verdict

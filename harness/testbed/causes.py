@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping
 
-from harness.errors import HairpinError
 from harness.model import Rule, predict
-from harness.parts import LowerKind
+from harness.stimulus import frame_of
+from harness.testbed.drift import drift
+from harness.testbed.findings import Finding, Weight, surest_first
 from harness.testbed.verdict import Barrier, Verdict, fits
 from harness.testbed.wiring import Wiring
 
-__all__ = ["causes", "drift", "explaining_rules"]
+__all__ = ["causes", "explaining_rules", "stray_causes"]
 
-_IFF_UP = 0x1
 _MOST_RULES = 4
+_MOST_FINDINGS = 8
 
 
-def causes(verdict: Verdict, wiring: Wiring) -> tuple[str, ...]:
+def causes(
+    verdict: Verdict, wiring: Wiring, own_taps: Mapping[str, int] | None = None
+) -> tuple[str, ...]:
     """Likely causes of the differences of `verdict`, the surest first.
 
-    First whatever on the live links is not as declared; failing that, each rule of the model
-    which, turned round, would make it predict exactly what was seen.
+    First whatever on the live links is not as declared and decides about frames: what has
+    acted before what only could have, what lies on the frame's way before the rest. Failing
+    that, each rule of the model which, turned round, would make it predict exactly what was
+    seen, and then what is there besides. `own_taps` are the descriptors of the testbed's taps,
+    by guest.
     """
-    found = list(drift(wiring))
-    if not found:
-        found = [
+    source = frame_of(verdict.topology, verdict.stimulus).src
+    found = drift(wiring, own_taps, misled=[source] if verdict.stimulus.source else [])
+    ordered = surest_first(found, _path(verdict))
+    certain = [finding for finding in ordered if finding.weight is not Weight.THERE]
+    told = _told(certain)
+    if not told:
+        told = [
             f"the kernel behaves as if this were turned round: {rule.says}  [{rule.where}]"
             for rule in explaining_rules(verdict)
         ]
+        told += _told([finding for finding in ordered if finding.weight is Weight.THERE])
     lost = [name for name, b in verdict.observation.barriers.items() if b is Barrier.LOST]
     if lost:
-        found.append(f"no sentinel reached {', '.join(lost)}: the path there is cut")
-    return tuple(found) or ("no single rule explains it; see the trace",)
+        told.append(f"no sentinel reached {', '.join(lost)}: the path there is cut")
+    return tuple(told) or ("no single rule explains it; see the trace",)
+
+
+def stray_causes(wiring: Wiring, own_taps: Mapping[str, int] | None = None) -> tuple[str, ...]:
+    """Likely causes of a copy that came after its barrier: whatever has acted on the links."""
+    found = surest_first(drift(wiring, own_taps))
+    return tuple(_told(found)) or ("nothing on the links is other than the topology says",)
 
 
 def explaining_rules(verdict: Verdict) -> list[Rule]:
@@ -45,60 +61,19 @@ def explaining_rules(verdict: Verdict) -> list[Rule]:
     return found[:_MOST_RULES]
 
 
-def drift(wiring: Wiring) -> Iterator[str]:
-    """What on the live links is not as the topology declares it."""
-    try:
-        host = {link.get_attr("IFLA_IFNAME"): link for link in wiring.host.rtnl.links()}
-        ports = {link.get_attr("IFLA_IFNAME"): link for link in wiring.switch.rtnl.links()}
-    except (HairpinError, OSError) as error:
-        yield f"the links cannot be read back ({error})"
-        return
-    for lower in wiring.topology.lowers:
-        yield from _link_drift(lower.name, host.get(lower.name), up=True, mac=lower.mac)
-        if lower.kind is LowerKind.VETH:
-            yield from _port_drift(wiring, lower.name, ports.get(lower.name))
-    for guest in wiring.topology.guests:
-        link = host.get(guest.name)
-        yield from _link_drift(guest.name, link, up=guest.up, mac=guest.mac)
-        mode = link and _nested(link, "IFLA_INFO_DATA", "IFLA_MACVTAP_MODE")
-        if mode and mode != guest.mode.value:
-            yield f"{guest.name} is in {mode} mode, the topology says {guest.mode}"
-    for name in wiring.outside:
-        yield from _port_drift(wiring, name, ports.get(name))
+def _path(verdict: Verdict) -> set[str]:
+    """Stations and links that the frame passes by, or where it was missed or seen."""
+    observers = [difference.observer for difference in verdict.differences]
+    return {
+        verdict.stimulus.sender,
+        verdict.stimulus.to,
+        *(step.at.partition(".")[0] for step in verdict.prediction.trace),
+        *(observer.partition(".")[0] for observer in observers),
+    }
 
 
-def _link_drift(name: str, link: Any, *, up: bool, mac: str) -> Iterator[str]:
-    if link is None:
-        yield f"{name} is gone"
-        return
-    if bool(link["flags"] & _IFF_UP) is not up:
-        yield f"{name} is {'down' if up else 'up'}, the topology says {'up' if up else 'down'}"
-    if link.get_attr("IFLA_ADDRESS") != mac:
-        yield f"{name} has the address {link.get_attr('IFLA_ADDRESS')}, the topology says {mac}"
-
-
-def _port_drift(wiring: Wiring, name: str, link: Any) -> Iterator[str]:
-    if link is None:
-        yield f"switch port {name} is gone"
-        return
-    if not link["flags"] & _IFF_UP:
-        yield f"switch port {name} is down"
-    declared = wiring.topology.port(name)
-    for setting, attribute, wanted in (
-        ("hairpin", "IFLA_BRPORT_MODE", bool(declared.hairpin)),
-        ("learning", "IFLA_BRPORT_LEARNING", declared.learning),
-        ("flood", "IFLA_BRPORT_UNICAST_FLOOD", declared.flood),
-        ("multicast_flood", "IFLA_BRPORT_MCAST_FLOOD", declared.multicast_flood),
-    ):
-        live = _nested(link, "IFLA_INFO_SLAVE_DATA", attribute)
-        if live is not None and bool(live) is not wanted:
-            yield (
-                f"switch port {name} has {setting} {'on' if live else 'off'}, "
-                f"the topology says {'on' if wanted else 'off'}"
-            )
-
-
-def _nested(link: Any, data: str, attribute: str) -> Any:
-    info = link.get_attr("IFLA_LINKINFO")
-    inner = info and info.get_attr(data)
-    return inner.get_attr(attribute) if inner and not isinstance(inner, str) else None
+def _told(found: list[Finding]) -> list[str]:
+    """Each finding once, and how many more there are."""
+    said = list(dict.fromkeys(finding.says for finding in found))
+    more = len(said) - _MOST_FINDINGS
+    return said[:_MOST_FINDINGS] + ([f"and {more} more"] if more > 0 else [])

@@ -12,7 +12,8 @@ import select
 import struct
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from harness.errors import StrayFrameError
 from harness.frames import IDENT_AT, MAGIC, Kind
@@ -29,6 +30,7 @@ __all__ = [
     "Seen",
     "TapEndpoint",
     "Wanted",
+    "send_or_lose",
 ]
 
 # Where no sentinel can arrive. The sentinels of all others have arrived by then, so what was
@@ -41,6 +43,8 @@ _BUFFER = 1 << 16  # bytes: the longest frame the kernel hands out, GSO included
 _UNTAGGED = 14  # offset of the payload in a plain frame
 _TAGS = (0x8100, 0x88A8)
 _IPV4 = 0x0800
+# Down; unplugged at the other end (veth_xmit); moved away or removed (packet_sendmsg).
+_LINK_LOST = (errno.ENETDOWN, errno.ENOBUFS, errno.ENXIO, errno.ENODEV)
 _NO_IDENT = b"\0\0\0\0"
 
 # The first 12 bytes of the payload at once: magic and kind as one number, ident as another.
@@ -73,6 +77,18 @@ def _locate(frame: bytes | bytearray | memoryview) -> int:
         (ethertype,) = _ethertype(frame, at)
     at += 30 if ethertype == _IPV4 else 2
     return at if frame[at : at + 4] == MAGIC else -1
+
+
+def send_or_lose(send: Callable[[Any], object], frame: bytes | bytearray) -> None:
+    """Send; what cannot be sent because the link is down, unplugged or gone is lost.
+
+    Whoever waits for it finds out, and then why. Raises OSError for any other reason.
+    """
+    try:
+        send(frame)
+    except OSError as error:
+        if error.errno not in _LINK_LOST:
+            raise
 
 
 class Endpoint(ABC):
@@ -180,11 +196,7 @@ class RingEndpoint(Endpoint):
 
     def send(self, frame: bytes | bytearray) -> None:
         """Send on the link; what is sent on a link that is down is gone, as on a tap."""
-        try:
-            self.ring.send(frame)
-        except OSError as error:
-            if error.errno != errno.ENETDOWN:
-                raise
+        send_or_lose(self.ring.send, frame)
 
     def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
         """See Endpoint."""

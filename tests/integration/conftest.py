@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+import shlex
+import string
 import subprocess
 import sys
+import time
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from harness import Stimulus
+from harness.errors import StrayFrameError
+from harness.kernel.features import probe
+from harness.kernel.privileges import ensure_namespaces
+from harness.testbed import Testbed
+
 ROOT = os.geteuid() == 0
+# What tc, nft and ip say of a part that the kernel was built without.
+LACKING = ("unknown", "not supported", "No such file or directory")
 
 
 def pytest_collection_modifyitems(items):
@@ -47,3 +59,102 @@ def hairpin(tmp_path):
 def without_root():
     """A command prefix that takes every right away, but for mapping oneself to root."""
     return ("setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all") if ROOT else ()
+
+
+# ---------------------------------------------------------------------- faults put in on purpose
+
+
+def run_in(bed, line, *, may_skip=True):
+    """``room: command`` run in that room of a testbed: host, switch or a station outside.
+
+    `$a` stands for the MAC of station a, `$HOST` for the host's namespace. Skips, where it may,
+    when the kernel lacks what the command asks for.
+    """
+    room, _, command = line.partition(": ")
+    rooms = {"host": bed.wiring.host, "switch": bed.wiring.switch, **bed.wiring.outside}
+    words = bed.topology.macs | {"HOST": f"/proc/{os.getpid()}/fd/{bed.wiring.host.fd}"}
+    arguments = shlex.split(string.Template(command).substitute(words))
+    done = rooms[room].run(
+        lambda: subprocess.run(arguments, capture_output=True, text=True, check=False)
+    )
+    if done.returncode:
+        said = done.stderr.strip()
+        if may_skip and any(word in said for word in LACKING):
+            pytest.skip(f"{line}: {said}")
+        pytest.fail(f"{line}: {said}")
+
+
+@pytest.fixture
+def backend():
+    """What stands for a guest on this machine."""
+    ensure_namespaces()
+    return probe().backend
+
+
+@contextmanager
+def _commanded(bed, put, undo):
+    with ExitStack() as stack:
+        for line in reversed(undo):
+            stack.callback(run_in, bed, line, may_skip=False)
+        for line in put:
+            run_in(bed, line)
+        yield
+
+
+@pytest.fixture
+def commanded():
+    """``commanded(bed, put, undo)``: a context in which the commands `put` have been run."""
+    return _commanded
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A lost sentinel is given up after a moment: here it is lost on purpose."""
+    for method in (Testbed._barrier, Testbed._fire):
+        monkeypatch.setitem(method.__kwdefaults__, "patience", 0.3)
+
+
+@pytest.fixture
+def shows(backend, impatient):
+    """``shows(topology, stimuli, put, undo, says)`` puts a fault in and takes it out again.
+
+    Before, every verdict is clean. With it one differs, within `sends` rounds of the stimuli, and
+    one of the first two causes has all the words of `says`. Afterwards they are clean again, on
+    the same testbed, unless the fault is `lasting`. `put` and `undo` are commands for `run_in`, or
+    one function of the testbed that gives a context manager.
+    """
+
+    def differing(bed, stimuli, rounds=1):
+        for _ in range(rounds):
+            for stimulus in stimuli:
+                verdict = bed.verdict(stimulus)
+                if verdict.differences:
+                    return verdict
+        return None
+
+    def recover(bed, stimuli):
+        # A link that comes up has its carrier, and its port forwards, a moment later.
+        give_up = time.monotonic() + 10
+        while time.monotonic() < give_up:
+            try:
+                if not differing(bed, stimuli):
+                    return
+            except StrayFrameError:  # what the fault still held back
+                continue
+        pytest.fail("the testbed is poisoned")
+
+    def show(topology, stimuli, put, undo, says, *, sends=1, lasting=False):
+        stimuli = [stimuli] if isinstance(stimuli, Stimulus) else stimuli
+        with Testbed(topology, backend=backend) as bed:
+            assert not differing(bed, stimuli)
+            with put(bed) if callable(put) else _commanded(bed, put, () if lasting else undo):
+                verdict = differing(bed, stimuli, sends)
+                assert verdict, "no verdict differs"
+                first = verdict.causes[:2]
+                assert any(all(word in cause for word in says) for cause in first), verdict
+            if not lasting:
+                recover(bed, stimuli)
+                assert not differing(bed, stimuli)
+            return verdict
+
+    return show

@@ -7,7 +7,7 @@ from harness.kernel.features import probe
 from harness.kernel.links import add_macvtap
 from harness.kernel.privileges import ensure_namespaces
 from harness.testbed import Barrier, Testbed
-from harness.testbed.causes import drift
+from harness.testbed.drift import drift
 from harness.testbed.wiring import Wiring
 
 
@@ -80,7 +80,7 @@ def test_drift(meddle, says):
         wiring.build()
         assert list(drift(wiring)) == []
         meddle(wiring)
-        assert [line for line in drift(wiring) if says in line]
+        assert [finding for finding in drift(wiring) if says in finding.says]
 
 
 @pytest.mark.parametrize(
