@@ -24,11 +24,11 @@ def change_guest(guest, *, index):
 
 links.change_guest = change_guest
 """,
-    "a group that is never left": """
-from harness.kernel.packets import Membership
+    "an address that is not taken on": """
+from harness.kernel import links
 
-original = Membership.set
-Membership.set = lambda self, groups: original(self, {*self._groups, *groups})
+original = links.set_mac
+links.set_mac = lambda name, mac, *, index: original(name, mac[:-2] + "fe", index=index)
 """,
     "hairpin that stays on": """
 from dataclasses import replace
