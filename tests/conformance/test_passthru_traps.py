@@ -15,11 +15,13 @@ from harness.kernel import links
 from harness.model import group_hash
 from harness.parts import BROADCAST_MAC
 
-# Groups that the lower device's filter, closed, does not let through by collision.
+# Groups that the lower device's filter, closed, does not let through by collision: not with
+# broadcast, not with what every link's own stack has joined (ip_mc_up, ipv6_mc_up).
+OPEN = {group_hash(mac) for mac in (BROADCAST_MAC, "01:00:5e:00:00:01", "33:33:00:00:00:01")}
 NOT_JOINED = [
     group
     for i in range(8192)
-    if group_hash(group := f"03:68:70:{i >> 8:02x}:{i & 255:02x}:01") != group_hash(BROADCAST_MAC)
+    if group_hash(group := f"03:68:70:{i >> 8:02x}:{i & 255:02x}:01") not in OPEN
 ]
 
 
