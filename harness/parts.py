@@ -169,4 +169,4 @@ def parse_mac(text: str) -> str:
 
 def is_multicast(mac: str) -> bool:
     """Whether the group bit is set (IEEE 802, 8.2): true for broadcast too."""
-    return bool(int(mac[:2], 16) & 1)
+    return mac[1] in "13579bdfBDF"

@@ -217,6 +217,15 @@ class Topology:
         """Guests on that lower device itself (not on a vlan above it)."""
         return self._guests_on.get(lower, ())
 
+    @cached_property
+    def _vlans_on(self) -> dict[str, tuple[Lower, ...]]:
+        vlans = [x for x in self.lowers if x.kind is LowerKind.VLAN]
+        return {x.name: tuple(v for v in vlans if v.parent == x.name) for x in self.lowers}
+
+    def vlans_on(self, lower: str) -> tuple[Lower, ...]:
+        """The vlan devices on a lower device."""
+        return self._vlans_on[lower]
+
     def root_of(self, lower: str) -> Lower:
         """The veth or dummy that carries `lower`: itself, unless it is a vlan."""
         found = self.lower(lower)

@@ -6,7 +6,7 @@ from harness.frames import Frame, Tag
 from harness.model import macvlan
 from harness.model.rules import Rule
 from harness.model.walk import Hop, Walk
-from harness.parts import Lower, LowerKind, is_multicast
+from harness.parts import LowerKind, is_multicast
 
 __all__ = ["receive", "transmit"]
 
@@ -28,7 +28,7 @@ def transmit(walk: Walk, name: str, frame: Frame) -> None:
 
 def receive(walk: Walk, name: str, frame: Frame) -> None:
     """__netif_receive_skb_core: vlan devices first, then macvlan, then the stack."""
-    for vlan in _vlans_on(walk, name):
+    for vlan in walk.topology.vlans_on(name):
         outer = frame.tags[0] if frame.tags else None
         takes = outer == Tag(vlan.vlan or 0)
         if walk.decide(vlan.name, Rule.VLAN_RECEIVE, takes, f"tag {outer and outer.vid}"):
@@ -36,10 +36,6 @@ def receive(walk: Walk, name: str, frame: Frame) -> None:
             return
     if macvlan.receive(walk, name, frame):
         _stack(walk, name, frame)
-
-
-def _vlans_on(walk: Walk, name: str) -> list[Lower]:
-    return [x for x in walk.topology.lowers if x.kind is LowerKind.VLAN and x.parent == name]
 
 
 def _stack(walk: Walk, name: str, frame: Frame) -> None:

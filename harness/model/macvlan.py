@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.frames import Frame
 from harness.model.rules import Rule
@@ -25,6 +28,7 @@ _OWN_GROUPS = (_ALL_HOSTS, _ALL_NODES)
 _OUTSIDE = frozenset({Mode.PRIVATE, Mode.VEPA, Mode.PASSTHRU, Mode.BRIDGE})
 
 
+@lru_cache(maxsize=4096)
 def group_hash(mac: str) -> int:
     """Bit (0–255) of a group address in the lower device's filter: mc_hash(NULL, mac).
 
@@ -34,13 +38,52 @@ def group_hash(mac: str) -> int:
     return (value * _GOLDEN_RATIO_32 & 0xFFFFFFFF) >> (32 - _FILTER_BITS)
 
 
-def _live(topology: Topology, lower: str) -> list[Guest]:
-    """Guests in the lower device's hash table: those that are up (macvlan_open)."""
-    return [g for g in topology.guests_on(lower) if g.up]
+@dataclass(frozen=True)
+class _Port:
+    """What all macvtaps of a lower device share (struct macvlan_port), as the guests have made it.
+
+    `live` are the guests in its hash table: those that are up (macvlan_open). `bits` are set in
+    its multicast filter, which is `wide_open` or not, `queued` in that of the groups that wait
+    in the broadcast queue; that has `room` for so many frames.
+    """
+
+    live: tuple[Guest, ...]
+    by_mac: Mapping[str, Guest]
+    listening: tuple[Guest, ...]
+    wide_open: bool
+    bits: frozenset[int]
+    queued: frozenset[int]
+    queues_all: bool
+    room: int
 
 
-def _find(guests: list[Guest], mac: str) -> Guest | None:
-    return next((g for g in guests if g.mac == mac), None)
+@lru_cache(maxsize=4096)
+def _port(topology: Topology, lower: str) -> _Port:
+    """macvlan_set_mac_lists, macvlan_recompute_bc_filter, update_port_bc_queue_len."""
+    guests = topology.guests_on(lower)
+    live = tuple(g for g in guests if g.up)
+    joined = [group for guest in live for group in (*guest.groups, *_OWN_GROUPS)]
+    wide_open = _is_promiscuous(topology, lower, live)
+    # The last that was asked for; groups with more subscribers than that are queued.
+    cutoff = next(
+        (g.bc_cutoff for g in reversed(guests) if g.bc_cutoff is not None), _DEFAULT_BC_CUTOFF
+    )
+    popular = {group_hash(g) for g in joined if joined.count(g) > cutoff}
+    broadcast = group_hash(BROADCAST_MAC)
+    return _Port(
+        live=live,
+        by_mac={g.mac: g for g in reversed(live)},
+        listening=tuple(g for g in guests if g.mode is Mode.SOURCE),
+        wide_open=wide_open,
+        bits=frozenset({broadcast, *map(group_hash, joined)}),
+        queued=frozenset({broadcast, *popular}) if cutoff >= 0 else frozenset(),
+        queues_all=wide_open and cutoff >= 0,
+        # The largest that any guest asks for, up or not.
+        room=max(
+            (_DEFAULT_BCQUEUELEN if g.bcqueuelen is None else g.bcqueuelen for g in guests),
+            default=0,
+        ),
+    )
 
 
 def transmit(walk: Walk, name: str, frame: Frame) -> None:
@@ -53,16 +96,16 @@ def transmit(walk: Walk, name: str, frame: Frame) -> None:
     carrier = walk.topology.has_carrier(guest.lower)
     if not walk.decide(name, Rule.CARRIER, carrier, f"that of {guest.lower}"):
         return
-    siblings = _live(walk.topology, guest.lower)
+    siblings = _port(walk.topology, guest.lower)
     bridge = guest.mode is Mode.BRIDGE
     if is_multicast(frame.dst):
-        for sibling in siblings:
+        for sibling in siblings.live:
             pair = f"{guest.mode} to {sibling.mode}"
             if sibling.name != name and walk.decide(
                 sibling.name, Rule.BRIDGE_FLOOD, bridge and sibling.mode is Mode.BRIDGE, pair
             ):
                 _deliver_group(walk, sibling, frame)
-    elif found := _find(siblings, frame.dst):
+    elif found := siblings.by_mac.get(frame.dst):
         pair = f"{guest.mode} to {found.mode}"
         if walk.decide(name, Rule.BRIDGE_DIRECT, bridge and found.mode is Mode.BRIDGE, pair):
             # dev_forward_skb: the lower device receives it, as if from the wire.
@@ -87,9 +130,7 @@ def receive(walk: Walk, lower: str, frame: Frame) -> bool:
 def _forward_source(walk: Walk, lower: str, frame: Frame) -> bool:
     """macvlan_forward_source: whether a nodst guest has consumed the frame."""
     consumed = False
-    for guest in walk.topology.guests_on(lower):
-        if guest.mode is not Mode.SOURCE:
-            continue
+    for guest in _port(walk.topology, lower).listening:
         listed = frame.src in guest.sources
         if not walk.decide(guest.name, Rule.SOURCE_LIST, listed, f"source {frame.src}"):
             continue
@@ -106,7 +147,7 @@ def _receive_unicast(walk: Walk, lower: str, frame: Frame) -> bool:
         if walk.decide(guests[0].name, Rule.RX_UP, guests[0].up):
             walk.arrive(guests[0].name, frame)
         return False
-    found = _find(_live(walk.topology, lower), frame.dst)
+    found = _port(walk.topology, lower).by_mac.get(frame.dst)
     if not walk.decide(lower, Rule.LOOKUP, found is not None, f"destination {frame.dst}"):
         return True
     found = found or guests[0]
@@ -117,7 +158,7 @@ def _receive_unicast(walk: Walk, lower: str, frame: Frame) -> bool:
 
 
 def _receive_group(walk: Walk, lower: str, frame: Frame) -> bool:
-    src = _find(_live(walk.topology, lower), frame.src)
+    src = _port(walk.topology, lower).by_mac.get(frame.src)
     if src is not None and walk.decide(
         src.name, Rule.OWN_RETURN, src.mode not in (Mode.VEPA, Mode.BRIDGE), f"it is {src.mode}"
     ):
@@ -130,33 +171,16 @@ def _receive_group(walk: Walk, lower: str, frame: Frame) -> bool:
 
 def _filter_passes(walk: Walk, lower: str, group: str) -> bool:
     """The lower device's filters, and the room in its broadcast queue."""
-    guests = _live(walk.topology, lower)
-    joined = [g for guest in guests for g in (*guest.groups, *_OWN_GROUPS)]
-    wide_open = _is_promiscuous(walk.topology, lower)
-    bits = {group_hash(g) for g in (BROADCAST_MAC, *joined)}
-    passes = bool(guests) and (wide_open or group_hash(group) in bits)
+    port, bit = _port(walk.topology, lower), group_hash(group)
+    passes = bool(port.live) and (port.wide_open or bit in port.bits)
     if not walk.decide(lower, Rule.PORT_FILTER, passes, f"group {group}"):
         return False
-    # macvlan_recompute_bc_filter: groups with more subscribers than the cutoff are queued.
-    cutoff = next(
-        (g.bc_cutoff for g in reversed(walk.topology.guests_on(lower)) if g.bc_cutoff is not None),
-        _DEFAULT_BC_CUTOFF,
-    )
-    popular = {group_hash(g) for g in joined if joined.count(g) > cutoff}
-    queued = cutoff >= 0 and (
-        wide_open or group_hash(group) in popular | {group_hash(BROADCAST_MAC)}
-    )
-    if not queued:
+    if not port.queues_all and bit not in port.queued:
         return True
-    # update_port_bc_queue_len: the largest that any guest asks for, up or not.
-    room = max(
-        _DEFAULT_BCQUEUELEN if g.bcqueuelen is None else g.bcqueuelen
-        for g in walk.topology.guests_on(lower)
-    )
-    return walk.decide(lower, Rule.QUEUE_ROOM, room > 0, f"bcqueuelen {room}")
+    return walk.decide(lower, Rule.QUEUE_ROOM, port.room > 0, f"bcqueuelen {port.room}")
 
 
-def _is_promiscuous(topology: Topology, lower: str) -> bool:
+def _is_promiscuous(topology: Topology, lower: str, live: Iterable[Guest]) -> bool:
     """Whether guests have opened the lower device's filter entirely (macvlan_compute_filter).
 
     A device without a unicast filter (IFF_UNICAST_FLT) of its own, as veth and dummy are,
@@ -167,7 +191,7 @@ def _is_promiscuous(topology: Topology, lower: str) -> bool:
         g.allmulticast
         # A passthru link's own IFF_PROMISC is not handed on (macvlan_change_rx_flags).
         or (not g.nopromisc if g.mode is Mode.PASSTHRU else g.promiscuous or not filters_unicast)
-        for g in _live(topology, lower)
+        for g in live
     )
 
 
@@ -179,7 +203,7 @@ def _multicast_rx(walk: Walk, lower: str, src: Guest | None, frame: Frame) -> No
         rule, audience = Rule.FROM_VEPA, frozenset({Mode.VEPA, Mode.BRIDGE})
     else:
         rule, audience = Rule.FROM_BRIDGE, frozenset({Mode.VEPA})
-    for guest in _live(walk.topology, lower):
+    for guest in _port(walk.topology, lower).live:
         if guest is src and walk.decide(guest.name, Rule.NOT_TO_SENDER, True):
             continue
         if walk.decide(guest.name, rule, guest.mode in audience, f"it is {guest.mode}"):

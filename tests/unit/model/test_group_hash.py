@@ -28,6 +28,7 @@ BITS = {
 @pytest.mark.parametrize("mac", BITS)
 def test_group_hash(monkeypatch, mac, order):
     monkeypatch.setattr(sys, "byteorder", order)
+    group_hash.cache_clear()
     assert group_hash(mac) == BITS[mac][order]
 
 
