@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import string
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from harness.kernel.features import probe
 from harness.kernel.privileges import ensure_namespaces
 from harness.testbed import Testbed
 
+TOOLS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 ROOT = os.geteuid() == 0
 # What tc, nft and ip say of a part that the kernel was built without.
 LACKING = ("unknown", "not supported", "No such file or directory")
@@ -64,6 +66,13 @@ def without_root():
 # ---------------------------------------------------------------------- faults put in on purpose
 
 
+def needs_tools(*names):
+    """Skip where one of these programs is not installed."""
+    for name in names:
+        if not shutil.which(name, path=TOOLS):
+            pytest.skip(f"no {name} here")
+
+
 def run_in(bed, line, *, may_skip=True):
     """``room: command`` run in that room of a testbed: host, switch or a station outside.
 
@@ -74,8 +83,15 @@ def run_in(bed, line, *, may_skip=True):
     rooms = {"host": bed.wiring.host, "switch": bed.wiring.switch, **bed.wiring.outside}
     words = bed.topology.macs | {"HOST": f"/proc/{os.getpid()}/fd/{bed.wiring.host.fd}"}
     arguments = shlex.split(string.Template(command).substitute(words))
+    needs_tools(arguments[0])
     done = rooms[room].run(
-        lambda: subprocess.run(arguments, capture_output=True, text=True, check=False)
+        lambda: subprocess.run(
+            arguments,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"PATH": TOOLS},
+        )
     )
     if done.returncode:
         said = done.stderr.strip()
@@ -99,6 +115,12 @@ def _commanded(bed, put, undo):
         for line in put:
             run_in(bed, line)
         yield
+
+
+@pytest.fixture
+def tools():
+    """``tools("nft", "tc")`` skips where one of them is not installed."""
+    return needs_tools
 
 
 @pytest.fixture

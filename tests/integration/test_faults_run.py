@@ -101,8 +101,9 @@ CHAIN = "{ type filter hook forward priority 0; }"
         ),
     ],
 )
-def test_run(hairpin, tmp_path, subject, commands, more, says):
+def test_run(hairpin, tools, tmp_path, subject, commands, more, says):
     """The run fails and names what was put in."""
+    tools(*(command for _, command, *_ in commands))
     ensure_namespaces()
     if "tap" in says and probe().backend is not Backend.TAP:
         pytest.skip("no taps here")
