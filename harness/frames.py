@@ -10,7 +10,7 @@ attributed by those twelve bytes, so chatter cannot be taken for a result.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 
@@ -44,9 +44,9 @@ _TAG = struct.Struct("!HH")
 _ETHERTYPE = struct.Struct("!H")
 
 
-@lru_cache(maxsize=4096)
-def _packed(mac: str) -> bytes:
-    return bytes.fromhex(mac.replace(":", ""))
+@lru_cache(maxsize=16384)
+def _addresses(dst: str, src: str) -> bytes:
+    return bytes.fromhex((dst + src).replace(":", ""))
 
 
 class Kind(IntEnum):
@@ -81,19 +81,21 @@ class Frame:
         # Kept by hand: functools.cached_property takes a lock before Python 3.12.
         known: bytes | None = self.__dict__.get("_bytes")
         if known is None:
-            tags = b"".join(_TAG.pack(tag.tpid, tag.vid) for tag in self.tags)
+            tags = b"".join([_TAG.pack(tag.tpid, tag.vid) for tag in self.tags])
             ethertype = _ETHERTYPE.pack(self.ethertype)
-            known = _packed(self.dst) + _packed(self.src) + tags + ethertype + self.payload
+            known = _addresses(self.dst, self.src) + tags + ethertype + self.payload
             self.__dict__["_bytes"] = known
         return known
 
     def tagged(self, tag: Tag) -> Frame:
         """With `tag` as the new outermost one."""
-        return replace(self, tags=(tag, *self.tags))
+        return Frame(self.dst, self.src, self.ethertype, self.payload, (tag, *self.tags))
 
     def untagged(self) -> Frame:
         """Without the outermost tag."""
-        return replace(self, tags=self.tags[1:])
+        if not self.tags:
+            return self
+        return Frame(self.dst, self.src, self.ethertype, self.payload, self.tags[1:])
 
 
 @lru_cache(maxsize=64)

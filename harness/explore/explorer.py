@@ -29,7 +29,7 @@ from harness.topology import Topology
 
 __all__ = ["Explorer", "Limits", "Stop", "Tally", "replay"]
 
-_PLAIN_PER_STATE = 400
+_PLAIN_PER_STATE = 800
 _SPOOFED_PER_STATE = 2
 _MOST_REPLAYS = 300
 _CLOSING_AT_ONCE = 6

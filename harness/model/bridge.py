@@ -65,26 +65,26 @@ def receive(walk: Walk, station: str, frame: Frame) -> None:
     topology = walk.topology
     switch = topology.switch_of(station)
     at = switch.name
-    if not walk.decide(at, Rule.PORT_UP, topology.has_carrier(station), f"port {station}"):
+    if not walk.decide(at, Rule.PORT_UP, topology.has_carrier(station), "port {}", station):
         return
     reserved = frame.dst.startswith(_RESERVED_PREFIX) and frame.dst[-1] != "0"
-    if walk.decide(at, Rule.RESERVED_GROUP, reserved, f"destination {frame.dst}"):
+    if walk.decide(at, Rule.RESERVED_GROUP, reserved, "destination {}", frame.dst):
         return
     port = topology.port(station)
     vid = _vid_of(switch, port, frame.tags[0] if frame.tags else None)
     if switch.vlan_filtering:
-        if not walk.decide(at, Rule.VLAN_INGRESS, vid is not None, f"port {station}"):
+        if not walk.decide(at, Rule.VLAN_INGRESS, vid is not None, "port {}", station):
             return
         frame = _without_vlan(frame)
     vid = vid or 0
-    if walk.decide(at, Rule.LEARN, port.learning, f"{frame.src} at port {station}"):
+    if walk.decide(at, Rule.LEARN, port.learning, "{} at port {}", frame.src, station):
         walk.fdb[at, frame.src, vid] = station
     if is_multicast(frame.dst):
         _flood(walk, station, vid, frame, Rule.FLOOD_GROUP)
         return
     out = walk.fdb.get((at, frame.dst, vid))
-    where = f"{frame.dst} at port {out}" if out else frame.dst
-    if walk.decide(at, Rule.FDB_HIT, out is not None, where) and out is not None:
+    where = "{} at port {}" if out else "{}"
+    if walk.decide(at, Rule.FDB_HIT, out is not None, where, frame.dst, out) and out is not None:
         _forward(walk, station, out, vid, frame)
     else:
         _flood(walk, station, vid, frame, Rule.FLOOD_UNKNOWN)
@@ -103,7 +103,7 @@ def _flood(walk: Walk, came_in: str, vid: int, frame: Frame, rule: Rule) -> None
             wanted = port.flood
         else:
             wanted = port.multicast_flood or frame.dst == BROADCAST_MAC
-        if walk.decide(switch, rule, wanted, f"port {out}"):
+        if walk.decide(switch, rule, wanted, "port {}", out):
             _forward(walk, came_in, out, vid, frame)
 
 
@@ -116,14 +116,16 @@ def _forward(walk: Walk, came_in: str, out: str, vid: int, frame: Frame) -> None
         switch.name,
         Rule.HAIRPIN,
         bool(port.hairpin),
-        f"port {out}, hairpin {'on' if port.hairpin else 'off'}",
+        "port {}, hairpin {}",
+        out,
+        "on" if port.hairpin else "off",
     ):
         return
-    if not walk.decide(switch.name, Rule.PORT_UP, topology.has_carrier(out), f"port {out}"):
+    if not walk.decide(switch.name, Rule.PORT_UP, topology.has_carrier(out), "port {}", out):
         return
     if switch.vlan_filtering:
         member = vid == port.pvid or vid in port.vlans
-        if not walk.decide(switch.name, Rule.VLAN_EGRESS, member, f"port {out}, VLAN {vid}"):
+        if not walk.decide(switch.name, Rule.VLAN_EGRESS, member, "port {}, VLAN {}", out, vid):
             return
         if vid != port.pvid:
             frame = frame.tagged(Tag(vid))

@@ -20,7 +20,7 @@ def transmit(walk: Walk, name: str, frame: Frame) -> None:
     if lower.kind is LowerKind.VLAN:
         walk.note(name, f"puts on tag {lower.vlan}")
         walk.put(Hop.LOWER_TX, lower.parent, frame.tagged(Tag(lower.vlan or 0)))
-    elif walk.decide(name, Rule.WIRED, lower.kind is LowerKind.VETH, f"it is a {lower.kind}"):
+    elif walk.decide(name, Rule.WIRED, lower.kind is LowerKind.VETH, "it is a {}", lower.kind):
         if lower.kind is LowerKind.VETH:  # an inverted rule cannot give a dummy a wire
             walk.arrive(f"{name}.out", frame)
             walk.put(Hop.PORT_RX, name, frame)
@@ -31,7 +31,7 @@ def receive(walk: Walk, name: str, frame: Frame) -> None:
     for vlan in walk.topology.vlans_on(name):
         outer = frame.tags[0] if frame.tags else None
         takes = outer == Tag(vlan.vlan or 0)
-        if walk.decide(vlan.name, Rule.VLAN_RECEIVE, takes, f"tag {outer and outer.vid}"):
+        if walk.decide(vlan.name, Rule.VLAN_RECEIVE, takes, "tag {}", outer and outer.vid):
             walk.put(Hop.LOWER_RX, vlan.name, frame.untagged())
             return
     if macvlan.receive(walk, name, frame):
@@ -45,7 +45,7 @@ def _stack(walk: Walk, name: str, frame: Frame) -> None:
     # On a vlan device eth_type_trans has already taken place on its parent.
     macs, parent = walk.topology.macs, walk.topology.lower(name).parent
     mine = is_multicast(frame.dst) or frame.dst in (macs[name], macs[parent or name])
-    for_host = walk.decide(name, Rule.HOST_ADDRESS, mine, f"destination {frame.dst}")
+    for_host = walk.decide(name, Rule.HOST_ADDRESS, mine, "destination {}", frame.dst)
     if walk.decide(name, Rule.HOST_TAGGED, bool(frame.tags)):
         for_host = False
     # The tag is taken off all the same (__vlan_hwaccel_clear_tag).

@@ -94,20 +94,24 @@ def transmit(walk: Walk, name: str, frame: Frame) -> None:
         return
     # A macvtap has the carrier of its lower device (netif_stacked_transfer_operstate).
     carrier = walk.topology.has_carrier(guest.lower)
-    if not walk.decide(name, Rule.CARRIER, carrier, f"that of {guest.lower}"):
+    if not walk.decide(name, Rule.CARRIER, carrier, "that of {}", guest.lower):
         return
     siblings = _port(walk.topology, guest.lower)
     bridge = guest.mode is Mode.BRIDGE
     if is_multicast(frame.dst):
         for sibling in siblings.live:
-            pair = f"{guest.mode} to {sibling.mode}"
             if sibling.name != name and walk.decide(
-                sibling.name, Rule.BRIDGE_FLOOD, bridge and sibling.mode is Mode.BRIDGE, pair
+                sibling.name,
+                Rule.BRIDGE_FLOOD,
+                bridge and sibling.mode is Mode.BRIDGE,
+                "{} to {}",
+                guest.mode,
+                sibling.mode,
             ):
                 _deliver_group(walk, sibling, frame)
     elif found := siblings.by_mac.get(frame.dst):
-        pair = f"{guest.mode} to {found.mode}"
-        if walk.decide(name, Rule.BRIDGE_DIRECT, bridge and found.mode is Mode.BRIDGE, pair):
+        direct = bridge and found.mode is Mode.BRIDGE
+        if walk.decide(name, Rule.BRIDGE_DIRECT, direct, "{} to {}", guest.mode, found.mode):
             # dev_forward_skb: the lower device receives it, as if from the wire.
             up = walk.topology.lower(guest.lower).up
             if walk.decide(guest.lower, Rule.FORWARDABLE, up):
@@ -132,7 +136,7 @@ def _forward_source(walk: Walk, lower: str, frame: Frame) -> bool:
     consumed = False
     for guest in _port(walk.topology, lower).listening:
         listed = frame.src in guest.sources
-        if not walk.decide(guest.name, Rule.SOURCE_LIST, listed, f"source {frame.src}"):
+        if not walk.decide(guest.name, Rule.SOURCE_LIST, listed, "source {}", frame.src):
             continue
         consumed |= walk.decide(guest.name, Rule.SOURCE_CONSUME, guest.nodst)
         if walk.decide(guest.name, Rule.RX_UP, guest.up):
@@ -143,12 +147,12 @@ def _forward_source(walk: Walk, lower: str, frame: Frame) -> bool:
 def _receive_unicast(walk: Walk, lower: str, frame: Frame) -> bool:
     guests = walk.topology.guests_on(lower)
     passthru = guests[0].mode is Mode.PASSTHRU
-    if walk.decide(lower, Rule.PASSTHRU_ALL, passthru, f"{guests[0].name} is {guests[0].mode}"):
+    if walk.decide(lower, Rule.PASSTHRU_ALL, passthru, "{} is {}", guests[0].name, guests[0].mode):
         if walk.decide(guests[0].name, Rule.RX_UP, guests[0].up):
             walk.arrive(guests[0].name, frame)
         return False
     found = _port(walk.topology, lower).by_mac.get(frame.dst)
-    if not walk.decide(lower, Rule.LOOKUP, found is not None, f"destination {frame.dst}"):
+    if not walk.decide(lower, Rule.LOOKUP, found is not None, "destination {}", frame.dst):
         return True
     found = found or guests[0]
     if walk.decide(found.name, Rule.SOURCE_NO_UNICAST, found.mode is Mode.SOURCE, found.mode):
@@ -160,7 +164,7 @@ def _receive_unicast(walk: Walk, lower: str, frame: Frame) -> bool:
 def _receive_group(walk: Walk, lower: str, frame: Frame) -> bool:
     src = _port(walk.topology, lower).by_mac.get(frame.src)
     if src is not None and walk.decide(
-        src.name, Rule.OWN_RETURN, src.mode not in (Mode.VEPA, Mode.BRIDGE), f"it is {src.mode}"
+        src.name, Rule.OWN_RETURN, src.mode not in (Mode.VEPA, Mode.BRIDGE), "it is {}", src.mode
     ):
         walk.arrive(src.name, frame)
         return False
@@ -173,11 +177,11 @@ def _filter_passes(walk: Walk, lower: str, group: str) -> bool:
     """The lower device's filters, and the room in its broadcast queue."""
     port, bit = _port(walk.topology, lower), group_hash(group)
     passes = bool(port.live) and (port.wide_open or bit in port.bits)
-    if not walk.decide(lower, Rule.PORT_FILTER, passes, f"group {group}"):
+    if not walk.decide(lower, Rule.PORT_FILTER, passes, "group {}", group):
         return False
     if not port.queues_all and bit not in port.queued:
         return True
-    return walk.decide(lower, Rule.QUEUE_ROOM, port.room > 0, f"bcqueuelen {port.room}")
+    return walk.decide(lower, Rule.QUEUE_ROOM, port.room > 0, "bcqueuelen {}", port.room)
 
 
 def _is_promiscuous(topology: Topology, lower: str, live: Iterable[Guest]) -> bool:
@@ -206,7 +210,7 @@ def _multicast_rx(walk: Walk, lower: str, src: Guest | None, frame: Frame) -> No
     for guest in _port(walk.topology, lower).live:
         if guest is src and walk.decide(guest.name, Rule.NOT_TO_SENDER, True):
             continue
-        if walk.decide(guest.name, rule, guest.mode in audience, f"it is {guest.mode}"):
+        if walk.decide(guest.name, rule, guest.mode in audience, "it is {}", guest.mode):
             _deliver_group(walk, guest, frame)
 
 
@@ -218,7 +222,7 @@ def _deliver_group(walk: Walk, guest: Guest, frame: Frame) -> None:
         or guest.allmulticast
         or guest.promiscuous
     )
-    if walk.decide(guest.name, Rule.TAP_FILTER, member, f"group {frame.dst}"):
+    if walk.decide(guest.name, Rule.TAP_FILTER, member, "group {}", frame.dst):
         walk.arrive(guest.name, frame)
     elif not member:
         walk.may_arrive(guest.name, frame)

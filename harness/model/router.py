@@ -15,11 +15,13 @@ def receive(walk: Walk, name: str, frame: Frame) -> None:
         return
     topology = walk.topology
     mac = topology.macs[name]
-    if not walk.decide(name, Rule.ROUTER_ADDRESS, frame.dst == mac, f"destination {frame.dst}"):
+    if not walk.decide(name, Rule.ROUTER_ADDRESS, frame.dst == mac, "destination {}", frame.dst):
         return
     ip = ipv4_destination(frame.payload)
     target = next((s for s, address in topology.ips.items() if address == ip), None)
-    if not walk.decide(name, Rule.ROUTER_FORWARD, target not in (None, name), f"to {target or ip}"):
+    if not walk.decide(
+        name, Rule.ROUTER_FORWARD, target not in (None, name), "to {}", target or ip
+    ):
         return
     if ipv4_ttl(frame.payload) <= 1:
         walk.note(name, "its time to live is over (ip_forward)")

@@ -61,11 +61,14 @@ class Walk:
         self._pending: deque[tuple[Hop, str, Frame]] = deque()
         self._trace: list[Step] = []
 
-    def decide(self, at: str, rule: Rule, holds: bool, because: str = "") -> bool:
-        """Take the decision `rule` at the device `at`; the outcome goes into the trace."""
+    def decide(self, at: str, rule: Rule, holds: bool, because: str = "", *values: object) -> bool:
+        """Take the decision `rule` at the device `at`; the outcome goes into the trace.
+
+        `because` is formatted with `values`, which costs nothing where nobody will read it.
+        """
         if self._traced:
             holds = holds is not (rule in self._inverted)
-            self._trace.append(Step(at, because, rule, holds))
+            self._trace.append(Step(at, because.format(*values), rule, holds))
         return holds
 
     def note(self, at: str, text: str) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import DifferenceError, KernelError, StrayFrameError
@@ -36,13 +35,12 @@ from harness.testbed.endpoints import (
     Seen,
     TapEndpoint,
     Wanted,
-    send_or_lose,
 )
 from harness.testbed.ends import guest_end, ring_ends
 from harness.testbed.evidence import Evidence
 from harness.testbed.gather import gather
 from harness.testbed.sentinels import hears, plan, vouched_for
-from harness.testbed.shots import Loaded, Sentinels, Shot, make_shot
+from harness.testbed.shots import Loaded, Sentinels, Shot, launch, make_shot
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
 from harness.testbed.volley import load
 from harness.testbed.wiring import Wiring
@@ -184,7 +182,7 @@ class Testbed(Resource):
                 (
                     bytearray(f.to_bytes()),
                     ident_offset(f),
-                    partial(send_or_lose, self._sender(link).send),
+                    self._sender(link).send,
                 )
                 for link, f in frames
             )
@@ -306,16 +304,12 @@ class Testbed(Resource):
         ident = self._ident
         for _ in range(rounds):
             ident += 1
-            for buffer, at, send in self._sentinels.others:
-                _IDENT(buffer, at, ident)
-                send(buffer)
+            launch(self._sentinels.others, ident)
             for endpoint in self._others:
                 if endpoint.collect(ident, wanted, patience) is _LOST:
                     lost.append(endpoint.name)
                     patience = min(patience, _LOST_SOON)
-        for buffer, at, send in self._sentinels.group if group else self._sentinels.unicast:
-            _IDENT(buffer, at, ident)
-            send(buffer)
+        launch(self._sentinels.group if group else self._sentinels.unicast, ident)
         for endpoint in self._guests:
             if endpoint.collect(ident, wanted, patience) is _LOST:
                 lost.append(endpoint.name)

@@ -12,8 +12,7 @@ import select
 import struct
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from harness.errors import StrayFrameError
 from harness.frames import IDENT_AT, MAGIC, Kind
@@ -30,7 +29,7 @@ __all__ = [
     "Seen",
     "TapEndpoint",
     "Wanted",
-    "send_or_lose",
+    "lost_or_raised",
 ]
 
 # Where no sentinel can arrive. The sentinels of all others have arrived by then, so what was
@@ -50,6 +49,7 @@ _NO_IDENT = b"\0\0\0\0"
 # The first 12 bytes of the payload at once: magic and kind as one number, ident as another.
 _mark = struct.Struct("<QI").unpack_from
 _readv = os.readv
+_write = os.write
 _SENTINEL = Barrier.SENTINEL  # looking a member up in its class costs more than a frame may
 _ethertype = struct.Struct("!H").unpack_from
 
@@ -79,16 +79,13 @@ def _locate(frame: bytes | bytearray | memoryview) -> int:
     return at if frame[at : at + 4] == MAGIC else -1
 
 
-def send_or_lose(send: Callable[[Any], object], frame: bytes | bytearray) -> None:
-    """Send; what cannot be sent because the link is down, unplugged or gone is lost.
+def lost_or_raised(error: OSError) -> None:
+    """What cannot be sent because the link is down, unplugged or gone is lost.
 
-    Whoever waits for it finds out, and then why. Raises OSError for any other reason.
+    Whoever waits for it finds out, and then why. Raises `error` again for any other reason.
     """
-    try:
-        send(frame)
-    except OSError as error:
-        if error.errno not in _LINK_LOST:
-            raise
+    if error.errno not in _LINK_LOST:
+        raise error
 
 
 class Endpoint(ABC):
@@ -149,6 +146,7 @@ class TapEndpoint(Endpoint):
     def __init__(self, tap: Tap) -> None:
         super().__init__(tap.name, sentinel=Kind.SENTINEL_TAP)
         self.tap = tap
+        self._fd = tap.fd
         buffer = bytearray(_BUFFER)
         self._hot = (tap.fd, buffer, [buffer], self._sentinel)
         self._poll = select.poll()
@@ -156,7 +154,7 @@ class TapEndpoint(Endpoint):
 
     def send(self, frame: bytes | bytearray) -> None:
         """A write to the tap: the guest transmits."""
-        os.write(self.tap.fd, frame)
+        _write(self._fd, frame)
 
     def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
         """See Endpoint."""
@@ -191,12 +189,16 @@ class RingEndpoint(Endpoint):
     def __init__(self, end: RingEnd, ring: Ring) -> None:
         super().__init__(end.name, sentinel=end.sentinel)
         self.ring = ring
+        self._send = ring.socket.send
         self._hot = (ring, ring.peek, ring.buffer, self._sentinel)
         self._observers = end.observers
 
     def send(self, frame: bytes | bytearray) -> None:
         """Send on the link; what is sent on a link that is down is gone, as on a tap."""
-        send_or_lose(self.ring.send, frame)
+        try:
+            self._send(frame)
+        except OSError as error:
+            lost_or_raised(error)
 
     def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
         """See Endpoint."""

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.frames import Frame, ident_offset
 from harness.model import Prediction, predict
 from harness.parts import Mode, is_multicast
 from harness.stimulus import Stimulus, frame_of
-from harness.testbed.endpoints import Endpoint, Seen
+from harness.testbed.endpoints import Endpoint, Seen, lost_or_raised
 from harness.topology import Topology
 
-__all__ = ["Loaded", "Send", "Sentinels", "Shot", "as_seen", "make_shot", "misleads", "rounds"]
+__all__ = [
+    "Loaded",
+    "Send",
+    "Sentinels",
+    "Shot",
+    "as_seen",
+    "launch",
+    "make_shot",
+    "misleads",
+    "rounds",
+]
 
 Send = Callable[[bytearray], object]
+_IDENT = struct.Struct("<I").pack_into
 Loaded = tuple[tuple[bytearray, int, Send], ...]
 
 
@@ -47,6 +60,16 @@ class Shot:
     awaited: tuple[tuple[Endpoint, str, int], ...]
 
 
+def launch(loaded: Loaded, ident: int) -> None:
+    """Send all of them with that ident; what a link that is down cannot send is lost."""
+    for buffer, at, send in loaded:
+        _IDENT(buffer, at, ident)
+        try:
+            send(buffer)
+        except OSError as error:
+            lost_or_raised(error)
+
+
 def misleads(topology: Topology, stimulus: Stimulus) -> bool:
     """Whether a switch learns from it what no later stimulus may find.
 
@@ -58,8 +81,13 @@ def misleads(topology: Topology, stimulus: Stimulus) -> bool:
 
 def rounds(topology: Topology, stimulus: Stimulus, *, group: bool) -> int:
     """Rounds of sentinels that follow it: each two hops through the backlog."""
-    requeued = any(g.mode is Mode.SOURCE for g in topology.guests)
-    return 2 if group or requeued or stimulus.via else 1
+    return 2 if group or stimulus.via or _requeues(topology) else 1
+
+
+@lru_cache(maxsize=1024)
+def _requeues(topology: Topology) -> bool:
+    """Whether macvlan hands frames to netif_rx again (macvlan_forward_source_one)."""
+    return any(g.mode is Mode.SOURCE for g in topology.guests)
 
 
 def as_seen(arrivals: Mapping[str, Sequence[Frame]]) -> Seen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.frames import Frame, ident_offset
 from harness.model import foresee
@@ -20,8 +20,7 @@ __all__ = ["Loaded", "Volley", "load"]
 _MOST_AT_ONCE = 64
 
 
-@dataclass(frozen=True, eq=False)
-class Loaded:
+class Loaded(NamedTuple):  # of which there are very many
     """A stimulus, its bytes and where its ident goes, and what must be seen of it."""
 
     stimulus: Stimulus
@@ -30,8 +29,7 @@ class Loaded:
     expected: Seen
 
 
-@dataclass(frozen=True, eq=False)
-class Volley:
+class Volley(NamedTuple):
     """Stimuli made ready, and the barrier that all of them together need."""
 
     loaded: tuple[Loaded, ...]
