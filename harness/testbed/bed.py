@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.errors import DifferenceError, KernelError, StrayFrameError
-from harness.frames import Frame, Kind, ident_offset, payload
+from harness.errors import DifferenceError, StrayFrameError
 from harness.kernel.features import Backend
-from harness.kernel.netns import on_thread
-from harness.kernel.packets import plain_socket
 from harness.kernel.stock import Stock
-from harness.kernel.syscalls import current_cpu
-from harness.kernel.taps import Tap
-from harness.model.bridge import behind, primed
-from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Guest
-from harness.resource import Resource
 from harness.stimulus import Stimulus
 from harness.testbed.causes import causes, stray_causes
-from harness.testbed.changes import settle, transition
 from harness.testbed.endpoints import (
     DEADLINE,
     LOST_AFTER,
     Endpoint,
-    RingEndpoint,
     Seen,
     TapEndpoint,
     Wanted,
 )
-from harness.testbed.ends import guest_end, ring_ends
 from harness.testbed.evidence import Evidence
 from harness.testbed.gather import gather
-from harness.testbed.sentinels import hears, plan, vouched_for
-from harness.testbed.shots import Loaded, Sentinels, Shot, launch, make_shot
+from harness.testbed.live import LOST_SOON, LiveNetwork
+from harness.testbed.shots import Shot, make_shot
 from harness.testbed.verdict import Barrier, Observation, Verdict, judge
 from harness.testbed.volley import load
-from harness.testbed.wiring import Wiring
 from harness.topology import Topology
 
 if TYPE_CHECKING:
@@ -51,18 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Testbed"]
 
-_LOST = Barrier.LOST
 _IDENT = struct.Struct("<I").pack_into
-_READY_WITHIN = 5.0  # seconds; a carrier is up after a fraction of a millisecond
-_READY_ROUND = 0.002
 _AWAITED_FOR = 1.0
-# For evidence: who has proved lost once need not be waited for long. And in one barrier: all
-# sentinels of a round set out together, so when one is lost the others have come, or are, too.
-_LOST_SOON = 0.25
 _MOST_STRAYS = 1000
 
 
-class Testbed(Resource):
+class Testbed(LiveNetwork):
     """A live topology. Use it in a `with` statement.
 
     A testbed is used by the thread that opened it, which must stay on one CPU: sender and
@@ -81,247 +58,14 @@ class Testbed(Resource):
     def __init__(
         self, topology: Topology, *, backend: Backend = Backend.TAP, stock: Stock | None = None
     ) -> None:
-        self.topology = topology
         self.on_verdict: Callable[[Verdict, float], object] | None = None
         self.wants_evidence: Callable[[], bool] = lambda: False
-        self.backend = backend
-        self._ident = 0
         self._shots: dict[Stimulus, Shot] = {}
-        self._senders: dict[str, socket.socket] = {}
-        self._closing: list[Future[None]] = []
-        self._dirty = False
-        self._undo = ExitStack()
-        try:
-            self._pin()
-            self.wiring = self._undo.enter_context(Wiring(topology, stock))
-            self.endpoints: dict[str, Endpoint] = {}
-            self._undo.callback(_close_all, self.endpoints)
-            self._build()
-            if not all(topology.has_carrier(station) for station in topology.plugged()):
-                settle(self.wiring)
-            self._configure()
-            self._get_ready()
-        except BaseException:
-            self.close()
-            raise
-
-    def _pin(self) -> None:
-        before = os.sched_getaffinity(0)
-        if len(before) > 1:
-            os.sched_setaffinity(0, {current_cpu()})
-            self._undo.callback(os.sched_setaffinity, 0, before)
-
-    # ------------------------------------------------------------------ building
-
-    def _build(self) -> None:
-        """Links and endpoints: stations by name; `LOWER.wire` and `LOWER.ipv4` only read.
-
-        The rings wait for an RCU grace period while the links are made.
-        """
-        ends = list(ring_ends(self.topology, self.wiring, self.backend))
-        waiting = [(end, end.place.ring()) for end in ends]
-        try:
-            self.wiring.build()
-        finally:
-            for end, ring in waiting:
-                self.endpoints[end.name] = RingEndpoint(end, ring.result())
-        for end, ring in waiting:
-            ring.result().attach(
-                end.link,
-                unwanted=end.unwanted,
-                protocol=end.protocol,
-                outgoing=end.outgoing,
-                only_index=end.only_index,
-            )
-        if self.backend is Backend.TAP:
-            for guest in self.topology.guests:
-                self._plug_in(guest)
-
-    def _plug_in(self, guest: Guest) -> None:
-        """Open a guest's end, which may have one in another namespace already."""
-        if self.backend is Backend.TAP:
-            place = self.wiring.namespace_of(guest.name)
-            self.endpoints[guest.name] = TapEndpoint(Tap.open(place, guest.name, mac=guest.mac))
-            return
-        end = guest_end(self.wiring, guest)
-        ring = end.place.ring().result()
-        self.endpoints[guest.name] = RingEndpoint(end, ring)
-        ring.attach(end.link, unwanted=end.unwanted)
+        super().__init__(topology, backend=backend, stock=stock)
 
     def _configure(self) -> None:
-        """What follows from the topology: who is read when, sentinels, priming frames."""
         self._shots.clear()
-        for name, endpoint in self.endpoints.items():
-            endpoint.expects_sentinel = hears(self.topology, name)
-        hearing = [(n, e) for n, e in self.endpoints.items() if e.expects_sentinel]
-        self._others = [e for name, e in hearing if not self.topology.is_guest(name)]
-        self._guests = [e for name, e in hearing if self.topology.is_guest(name)]
-        self._deaf = {
-            group: [
-                (e, vouched_for(self.topology, name, group=group))
-                for name, e in self.endpoints.items()
-                if not e.expects_sentinel
-            ]
-            for group in (False, True)
-        }
-        self._sentinels = self._load()
-        self._primes = self._make_primes()
-
-    def _sender(self, link: str) -> socket.socket:
-        if link not in self._senders:
-            self._senders[link] = plain_socket(self.wiring.switch, link)
-            self._undo.callback(self._senders[link].close)
-        return self._senders[link]
-
-    def _load(self) -> Sentinels:
-        """Sentinels made ready: from the beacons, and from the switch's end of each wire."""
-        sentinels, beacons = plan(self.topology), self.wiring.beacons
-
-        def loaded(frames: Iterable[tuple[str, Frame]]) -> Loaded:
-            return tuple(
-                (
-                    bytearray(f.to_bytes()),
-                    ident_offset(f),
-                    self._sender(link).send,
-                )
-                for link, f in frames
-            )
-
-        return Sentinels(
-            loaded((beacons[switch], frame) for switch, frame in sentinels.others),
-            loaded(sentinels.unicast),
-            loaded(sentinels.group),
-        )
-
-    # ------------------------------------------------------------------ readiness, FDB
-
-    def _make_primes(self) -> dict[str, bytes]:
-        """For each station that can be heard on a wire, the frame that makes it known."""
-        primes = {}
-        for station, mac in self.topology.macs.items():
-            port, _ = behind(self.topology, station)
-            down = self.topology.is_guest(station) and not self.topology.guest(station).up
-            if port is not None and not down and self.topology.has_carrier(port.to):
-                # From outside only a broadcast is sure to be flooded to the wires.
-                dst = BROADCAST_MAC if station in self.wiring.outside else NOWHERE_MAC
-                primes[station] = Frame(dst, mac, payload=payload(Kind.PRIME)).to_bytes()
-        return primes
-
-    def _get_ready(self) -> None:
-        """Wait until every station is heard and every observer reached, which primes the FDB."""
-        wires = [
-            e
-            for e in self.endpoints.values()
-            if isinstance(e, RingEndpoint) and e.name.endswith(".wire")
-        ]
-        if not wires:
-            return
-        give_up = time.monotonic() + _READY_WITHIN
-        unheard = {
-            s: bytes.fromhex(self.topology.macs[s].replace(":", "")) for s in self._audible()
-        }
-        while True:
-            # All of them each time: a port that was not yet forwarding has learned nothing.
-            for station, frame in self._primes.items():
-                self.endpoints[station].send(frame)
-            for wire in wires:
-                wire.ring.wait(_READY_ROUND)
-                heard = wire.drain_primes()
-                unheard = {s: mac for s, mac in unheard.items() if mac not in heard}
-            lost = [] if unheard else self._barrier({}, patience=_READY_ROUND)
-            if not unheard and not lost:
-                # Heard on the wire is not yet learned: the port may have been disabled still.
-                self.prime()
-                return
-            if time.monotonic() > give_up:
-                silent = ", ".join([*unheard, *lost])
-                raise KernelError(
-                    "bring the testbed up",
-                    errno.ETIMEDOUT,
-                    f"not heard or reached after {_READY_WITHIN:g} s: {silent}",
-                )
-
-    def _audible(self) -> Iterator[str]:
-        """Stations whose priming frames come by a wire: one on their switch has a carrier."""
-        topology = self.topology
-        for station in self._primes:
-            port, _ = behind(topology, station)
-            if port and any(
-                topology.is_lower(x) and topology.has_carrier(x)
-                for x in topology.stations_on[topology.switch_of(port.to).name]
-            ):
-                yield station
-
-    def become(self, topology: Topology) -> None:
-        """Make this the testbed of `topology`, live.
-
-        Guests may come, go and change, lower devices change address and state, switch ports their
-        settings. Raises ValueError when the two differ in more, KernelError when the kernel
-        refuses; the testbed then is of no use any more.
-        """
-        before = self.topology
-        if topology == before:
-            return
-        transition(self.wiring, topology)
-        self.topology = topology
-        gone = []
-        for guest in before.guests:
-            stays = topology.is_guest(guest.name)
-            moved = stays and topology.guest(guest.name).namespace != guest.namespace
-            if not stays or (moved and self.backend is Backend.PACKET):
-                gone.append(self.endpoints.pop(guest.name))
-        for guest in topology.guests:
-            if guest.name not in self.endpoints:
-                self._plug_in(guest)
-        for endpoint in gone:
-            self._closing.append(on_thread(endpoint.close))
-        known = self._primes
-        self._configure()
-        if self._primes != known:
-            self._get_ready()
-        elif primed(before) != primed(topology):
-            self._dirty = True
-
-    def prime(self) -> None:
-        """Let the switch forget everything and hear every station again."""
-        self.wiring.flush_fdb()
-        for station, frame in self._primes.items():
-            self.endpoints[station].send(frame)
-        self._barrier({})
-        self._dirty = False
-
-    # ------------------------------------------------------------------ observing
-
-    def _barrier(
-        self, wanted: Wanted, *, rounds: int = 1, group: bool = True, patience: float = LOST_AFTER
-    ) -> list[str]:
-        """Sentinels, and reading up to them: first the others, then the guests.
-
-        Copies of the stimuli go to what `wanted` has for them. Returns the endpoints that no
-        sentinel has reached within `patience` seconds though it should have.
-        """
-        lost = []
-        ident = self._ident
-        for _ in range(rounds):
-            ident += 1
-            launch(self._sentinels.others, ident)
-            for endpoint in self._others:
-                if endpoint.collect(ident, wanted, patience) is _LOST:
-                    lost.append(endpoint.name)
-                    patience = min(patience, _LOST_SOON)
-        launch(self._sentinels.group if group else self._sentinels.unicast, ident)
-        for endpoint in self._guests:
-            if endpoint.collect(ident, wanted, patience) is _LOST:
-                lost.append(endpoint.name)
-                patience = min(patience, _LOST_SOON)
-        give_up = 0.0
-        for endpoint, vouched in self._deaf[group] if wanted else ():
-            if not vouched:
-                # One deadline for all of them.
-                give_up = give_up or time.monotonic() + DEADLINE
-            endpoint.collect(ident, wanted, 0.0 if vouched else give_up - time.monotonic())
-        self._ident = ident
-        return lost
+        super()._configure()
 
     def _shot(self, stimulus: Stimulus) -> Shot:
         shot = self._shots.get(stimulus)
@@ -454,10 +198,10 @@ class Testbed(Resource):
         def idle() -> None:
             if self._dirty:
                 self.prime()
-            self._barrier({}, rounds=shot.rounds, group=shot.group, patience=_LOST_SOON)
+            self._barrier({}, rounds=shot.rounds, group=shot.group, patience=LOST_SOON)
 
         def again() -> Verdict:
-            return self._judge(shot, *self._fire(shot, patience=_LOST_SOON))
+            return self._judge(shot, *self._fire(shot, patience=LOST_SOON))
 
         return gather(verdict, self.wiring, idle=idle, again=again)
 
@@ -510,20 +254,3 @@ class Testbed(Resource):
     def _endpoint_of(self, observer: str) -> Endpoint:
         station, _, part = observer.partition(".")
         return self.endpoints[f"{station}.wire" if part in ("in", "out") else station]
-
-    # ------------------------------------------------------------------ lifetime
-
-    def close(self) -> None:
-        """Take everything down; idempotent."""
-        self._undo.close()
-        while self._closing:
-            self._closing.pop().result()
-
-
-def _close_all(endpoints: dict[str, Endpoint]) -> None:
-    """Close at the same time.
-
-    Each waits for an RCU grace period (tap_put_queue, packet_release).
-    """
-    for closing in [on_thread(endpoint.close) for endpoint in endpoints.values()]:
-        closing.result()
