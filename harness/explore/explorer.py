@@ -33,7 +33,6 @@ _PLAIN_PER_STATE = 800
 _SPOOFED_PER_STATE = 2
 _MOST_REPLAYS = 300
 _CLOSING_AT_ONCE = 6
-_TOPOLOGIES_A_COLLECTION = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +109,7 @@ class Explorer(Resource):
     def begin(self, topologies: Sequence[Topology]) -> None:
         """Bring networks up, in place of those before."""
         self._end()
-        if self.tally.topologies % _TOPOLOGIES_A_COLLECTION == 0:
-            gc.collect()
+        gc.collect()
         self.tally.topologies += len(topologies)
         self._tracks.extend(Track(topology, self._build) for topology in topologies)
 
