@@ -275,11 +275,15 @@ class Ring(Resource):
 
     def wait(self, seconds: float) -> bool:
         """Wait for a frame; whether one is there."""
-        events = dict(self._poll.poll(seconds * 1000)).get(self.socket.fileno(), 0)
-        if events & select.POLLERR:
-            # The link went down (ENETDOWN, packet_notifier): reading the error clears it.
+        events = self._polled(seconds)
+        if events & select.POLLERR and not events & select.POLLIN:
+            # The link went down once (ENETDOWN, packet_notifier): reading the error clears it.
             self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            events = self._polled(seconds)
         return bool(events & select.POLLIN)
+
+    def _polled(self, seconds: float) -> int:
+        return dict(self._poll.poll(seconds * 1000)).get(self.socket.fileno(), 0)
 
     def send(self, frame: bytes | bytearray) -> None:
         """Send a frame on the link. Raises OSError."""
