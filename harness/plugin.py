@@ -93,8 +93,8 @@ def _case(item: pytest.Item) -> str:
 def _section(item: pytest.Item) -> str:
     if isinstance(item, CaseItem):
         return "Cases from files"
-    doc = getattr(getattr(item, "module", None), "__doc__", None) or item.nodeid.partition("::")[0]
-    first: str = doc.strip().splitlines()[0]
+    doc = (getattr(getattr(item, "module", None), "__doc__", None) or "").strip()
+    first = doc.splitlines()[0] if doc else item.path.stem.removeprefix("test_").replace("_", " ")
     return first.rstrip(".")
 
 

@@ -93,3 +93,15 @@ def test_users_own_tests(hairpin, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     assert "A user's own test" in result.stdout
     assert "1 passed" in result.stdout
+
+
+def test_own_test_without_a_docstring(hairpin, tmp_path):
+    """A test file of one's own need not say what it is about: its name does."""
+    (tmp_path / "test_mine.py").write_text(
+        "from harness import Guest, Stimulus, Topology\n\n"
+        "def test_it(testbed):\n"
+        '    testbed(Topology([Guest("a")])).check(Stimulus("a", to="external"))\n'
+    )
+    result = hairpin("run", "test_mine.py")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "mine" in result.stdout.splitlines()
