@@ -48,8 +48,8 @@ from harness.model.walk import Walk
 
 original = Walk.decide
 
-def decide(self, at, rule, holds, because=""):
-    return original(self, at, rule, holds is not (rule is Rule.FROM_VEPA), because)
+def decide(self, at, rule, holds, because="", *values):
+    return original(self, at, rule, holds is not (rule is Rule.FROM_VEPA), because, *values)
 
 Walk.decide = decide
 """,
