@@ -1,4 +1,4 @@
-"""Who receives how many copies, written by hand from KERNEL.md and drivers/net/macvlan.c.
+"""Who receives how many copies, written by hand from docs/contract.md and drivers/net/macvlan.c.
 
     a [tap]--.
              lower ----- switch ----- external
