@@ -42,7 +42,7 @@ def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
     folder = run_folder(output)
     suite = suite_folder()
     given = any(Path(a.partition("::")[0]).exists() for a in arguments if not a.startswith("-"))
-    status = pytest.main(
+    status = _run_pytest(
         [
             *("-c", str(suite / "pytest.ini"), "--rootdir", str(suite)),
             *("-p", "harness.plugin", "-p", "no:hypothesispytest"),
@@ -61,6 +61,28 @@ def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
     if (folder / "results.json").exists():
         print(f"Reports: {folder}")
     return _STATUS.get(pytest.ExitCode(status), EXIT_DIFFERS)
+
+
+class _Interrupted:
+    """Notes that somebody has pressed Ctrl-C."""
+
+    seen = False
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self) -> None:
+        self.seen = True
+
+
+def _run_pytest(arguments: list[str]) -> int:
+    interrupted = _Interrupted()
+    try:
+        return pytest.main(arguments, plugins=[interrupted])
+    except TypeError:
+        # pytest's terminal reporter cannot render where the interrupt struck when that frame was
+        # between two lines (tb_lineno is None then): ExceptionInfo.getrepr.
+        if not interrupted.seen:
+            raise
+        return pytest.ExitCode.INTERRUPTED
 
 
 def run_folder(output: Path) -> Path:
