@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.frames import ETHERTYPE_IPV4
-from harness.parts import BROADCAST_MAC, Guest, LowerKind, Mode
+from harness.parts import BROADCAST_MAC, Guest, LowerKind, Mode, Switch
 from harness.stimulus import UNKNOWN, Stimulus, frame_of
 from harness.topology import Topology
 
@@ -54,17 +54,30 @@ def _flow(topology: Topology, stimulus: Stimulus) -> tuple[Guest, Guest] | None:
     plain = not (stimulus.source or stimulus.tag) and sender.up and target.up
     no_source_mode = Mode.SOURCE not in {g.mode for g in topology.guests}
     applies = plain and no_source_mode and _wired(topology, sender)
-    return (sender, target) if applies and not topology.switch.vlan_filtering else None
+    return (sender, target) if applies and not _switch(topology, sender).vlan_filtering else None
 
 
 def _wired(topology: Topology, guest: Guest) -> bool:
-    return topology.root_of(guest.lower).kind is LowerKind.VETH
+    """Whether the guest has a wire at all, and its link a carrier."""
+    wired = topology.root_of(guest.lower).kind is LowerKind.VETH
+    return wired and topology.has_carrier(guest.lower)
 
 
-def _reaches(topology: Topology, station: str) -> bool:
-    """Whether the switch brings unicast to the station's port at all."""
-    port = topology.port(station)
-    return (port.learning or port.flood) and not topology.switch.vlan_filtering
+def _switch(topology: Topology, guest: Guest) -> Switch:
+    """The switch that a guest with a wire is behind."""
+    return topology.switch_of(topology.root_of(guest.lower).name)
+
+
+def _reaches(topology: Topology, station: str, guest: Guest) -> bool:
+    """Whether the switch of `guest` brings unicast to the station's port at all."""
+    port, filtering = topology.port(station), _switch(topology, guest).vlan_filtering
+    return _joined(topology, station, guest) and (port.learning or port.flood) and not filtering
+
+
+def _joined(topology: Topology, station: str, guest: Guest) -> bool:
+    """Whether the station is plugged into the switch of `guest`, and has a carrier."""
+    same = topology.switch_of(station) is _switch(topology, guest)
+    return same and topology.has_carrier(station)
 
 
 def _hairpin(topology: Topology, guest: Guest) -> bool:
@@ -89,8 +102,9 @@ def _external(topology: Topology, stimulus: Stimulus) -> Expectation | None:
         if not _wired(topology, guest) or (incoming and not _untagged(topology, guest)):
             return None
         target = topology.root_of(guest.lower).name if incoming else outside
+        joined = _joined(topology, outside, guest) and _reaches(topology, target, guest)
         consumed = any(topology.macs[stimulus.sender] in g.sources for g in topology.guests)
-        return {stimulus.to: True} if _reaches(topology, target) and not consumed else None
+        return {stimulus.to: True} if joined and not consumed else None
     return None
 
 
@@ -153,7 +167,7 @@ def _private_by_router(topology: Topology, stimulus: Stimulus) -> Expectation | 
     flow = _flow(topology, stimulus)
     if not flow or not stimulus.via or Mode.PRIVATE not in {g.mode for g in flow}:
         return None
-    if not _untagged(topology, flow[0]) or not _reaches(topology, stimulus.via):
+    if not _untagged(topology, flow[0]) or not _reaches(topology, stimulus.via, flow[0]):
         return None  # the router is in no VLAN
     if frame_of(topology, stimulus).ethertype != ETHERTYPE_IPV4:
         return None
@@ -179,11 +193,14 @@ def _passthru_in(topology: Topology, stimulus: Stimulus) -> Expectation | None:
     guests = [g for g in topology.guests if g.mode is Mode.PASSTHRU and g.up]
     if stimulus.sender not in outside or stimulus.source or stimulus.tag or len(guests) != 1:
         return None
-    aimed = stimulus.to in (guests[0].name, guests[0].lower, UNKNOWN)
-    if not aimed or not _untagged(topology, guests[0]) or topology.switch.vlan_filtering:
+    guest = guests[0]
+    aimed = stimulus.to in (guest.name, guest.lower, UNKNOWN)
+    if not aimed or not _untagged(topology, guest) or not _wired(topology, guest):
+        return None
+    if not _joined(topology, stimulus.sender, guest) or _switch(topology, guest).vlan_filtering:
         return None
     floods = all(topology.port(x).flood for x in topology.plugged())
-    return {guests[0].name: True} if floods else None
+    return {guest.name: True} if floods else None
 
 
 PROMISES: tuple[Promise, ...] = (

@@ -318,3 +318,49 @@ def test_says_who_promises_it_and_where(promise):
     assert promise.text.endswith(".")
     assert promise.source.split(",")[0] in ("virtualization guide", "libvirt", "iproute2")
     assert promise.section
+
+
+# ---------------------------------------------------------------------- where nothing is promised
+
+
+def _apart(**changes):
+    """A and the external host, each on a switch of its own unless `changes` says otherwise."""
+    parts = {"lower": {}, "external": {}, "ports": (), "mode": BRIDGE} | changes
+    return Topology(
+        [Guest("a", parts["mode"]), *([] if parts["mode"] is PASSTHRU else [Guest("b", BRIDGE)])],
+        lowers=[Lower(**parts["lower"])],
+        switches=[Switch(ports=parts["ports"]), Switch(name="other")],
+        externals=[External("external", **parts["external"])],
+    )
+
+
+@pytest.mark.parametrize(
+    ("topology", "stimulus"),
+    [
+        pytest.param(_apart(external={"switch": "other"}), ("a", "external"), id="another switch"),
+        pytest.param(_apart(external={"switch": "other"}), ("external", "a"), id="and back"),
+        pytest.param(
+            _apart(external={"switch": "other"}, mode=PASSTHRU), ("external", "a"), id="passthru"
+        ),
+        pytest.param(_apart(lower={"up": False}), ("a", "external"), id="lower device down"),
+        pytest.param(_apart(lower={"up": False}), ("a", "b"), id="siblings, lower device down"),
+        pytest.param(_apart(lower={"up": False}, mode=VEPA), ("a", "b"), id="vepa, down"),
+        pytest.param(
+            _apart(lower={"up": False}, mode=PRIVATE), ("a", "external"), id="private, down"
+        ),
+        pytest.param(
+            _apart(lower={"up": False}, mode=PASSTHRU), ("external", UNKNOWN), id="passthru, down"
+        ),
+        pytest.param(
+            _apart(ports=(Port(to="lower", up=False),)), ("external", "a"), id="its port down"
+        ),
+        pytest.param(
+            _apart(ports=(Port(to="external", up=False),)), ("a", "external"), id="their port down"
+        ),
+    ],
+)
+def test_nothing_is_promised_without_a_way(topology, stimulus):
+    """The documentation speaks of networks that are plugged in."""
+    for promise in PROMISES:
+        expected = promise.expects(topology, Stimulus(*stimulus)) or {}
+        assert True not in expected.values(), promise.id
