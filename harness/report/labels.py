@@ -11,12 +11,19 @@ __all__ = ["column_of"]
 
 
 def column_of(topology: Topology) -> tuple[str, str]:
-    """Headings of a topology: the guests and what is special, and the switch's hairpin."""
+    """Headings of a topology: the guests and what is special, and the switches' hairpin."""
     joint = " → " if len(topology.guests) == 2 else " + "
     guests = joint.join(_guest(topology, guest) for guest in topology.guests) or "no guest"
-    special = [*_lowers(topology), *(_port(port) for port in topology.switch.ports)]
-    hairpin = f"hairpin {'on' if topology.switch.hairpin else 'off'}"
-    return "; ".join([guests, *(x for x in special if x)]), hairpin
+    ports = (port for switch in topology.switches for port in switch.ports)
+    special = [*_lowers(topology), *_plugged(topology), *map(_port, ports)]
+    return "; ".join([guests, *(x for x in special if x)]), _hairpin(topology)
+
+
+def _hairpin(topology: Topology) -> str:
+    states = {x.name: "on" if x.hairpin else "off" for x in topology.switches}
+    if len(set(states.values())) == 1:
+        return f"hairpin {states[topology.switch.name]}"
+    return f"hairpin {', '.join(f'{state} at {name}' for name, state in states.items())}"
 
 
 def _guest(topology: Topology, guest: Guest) -> str:
@@ -30,6 +37,7 @@ def _guest(topology: Topology, guest: Guest) -> str:
         f"bcqueuelen {guest.bcqueuelen}": guest.bcqueuelen is not None,
         f"bc_cutoff {guest.bc_cutoff}": guest.bc_cutoff is not None,
         "down": not guest.up,
+        f"in {guest.namespace}": bool(guest.namespace),
     }
     return " ".join([guest.mode.value, *(word for word, told in words.items() if told)])
 
@@ -44,15 +52,26 @@ def _lowers(topology: Topology) -> Iterator[str]:
         if lower.kind is not LowerKind.VETH:
             vlan = f" {lower.vlan}" if lower.vlan else ""
             yield f"{lower.name} is a {lower.kind}{vlan}"
+        if not lower.up:
+            yield f"{lower.name} down"
     if topology.router:
         yield "router"
-    if topology.switch.vlan_filtering:
-        yield "VLAN filtering"
+
+
+def _plugged(topology: Topology) -> Iterator[str]:
+    """Who is plugged in where, when there is a choice, and which switch filters VLANs."""
+    several = len(topology.switches) > 1
+    for switch in topology.switches:
+        if several:
+            yield f"{switch.name}: {', '.join(topology.stations_on[switch.name]) or 'nobody'}"
+        if switch.vlan_filtering:
+            yield f"VLAN filtering{f' at {switch.name}' if several else ''}"
 
 
 def _port(port: Port) -> str:
     """What is not as it comes; nothing of a port that is."""
     told = {
+        "down": not port.up,
         f"hairpin {'on' if port.hairpin else 'off'}": port.hairpin is not None,
         f"pvid {port.pvid}": port.pvid != 1,
         f"vlans {', '.join(map(str, port.vlans))}": bool(port.vlans),

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.parts import Guest, Lower, LowerKind, Mode, Port, Router, Switch
+from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
 from harness.plugin import missing_for
 from harness.report.labels import column_of
 from harness.topology import Topology
@@ -56,6 +56,16 @@ def test_column(guests, hairpin, column):
     [
         ({"lowers": VLAN_ON_DUMMY}, "; lower is a dummy; vlan5 is a vlan 5"),
         ({"router": Router()}, "; router"),
+        ({"lowers": [Lower(up=False)]}, "; lower down"),
+        ({"switch": Switch(ports=(Port(to="lower", up=False),))}, "; lower: down"),
+        (
+            {
+                "switches": [Switch(name="first"), Switch(name="second", vlan_filtering=True)],
+                "lowers": [Lower(switch="first")],
+                "externals": [External("far", switch="second")],
+            },
+            "; first: lower; second: far; VLAN filtering at second",
+        ),
         ({"switch": Switch(vlan_filtering=True)}, "; VLAN filtering"),
         (
             {"switch": Switch(ports=(Port(to="lower", hairpin=True, learning=False),))},
@@ -67,7 +77,17 @@ def test_column(guests, hairpin, column):
         ),
         ({"switch": Switch(ports=(Port(to="lower"),))}, ""),
     ],
-    ids=["lowers", "router", "filtering", "port", "flooding", "port as it comes"],
+    ids=[
+        "lowers",
+        "router",
+        "lower down",
+        "port down",
+        "two switches",
+        "filtering",
+        "port",
+        "flooding",
+        "port as it comes",
+    ],
 )
 def test_column_names_what_is_special(parts, special):
     assert column_of(Topology([Guest("a")], **parts))[0] == f"vepa{special}"
@@ -98,3 +118,23 @@ def test_column_names_what_is_special(parts, special):
 def test_missing(topology, missing, reason):
     features = SimpleNamespace(missing=dict.fromkeys(missing, "ENOTSUP"))
     assert missing_for(topology, features) == reason
+
+
+def test_hairpin_of_several_switches():
+    """One word where they agree, each by name where they do not."""
+    switches = [Switch(name="first", hairpin=True), Switch(name="second")]
+    parts = {"lowers": [Lower(switch="first")], "externals": []}
+    assert column_of(Topology([], switches=switches, **parts))[1] == (
+        "hairpin on at first, off at second"
+    )
+    assert (
+        column_of(
+            Topology([], switches=switches[1:], lowers=[Lower(switch="second")], externals=[])
+        )[1]
+        == "hairpin off"
+    )
+
+
+def test_guest_elsewhere():
+    """A guest that has been moved is told by where it is."""
+    assert column_of(Topology([Guest("a", namespace="yonder")]))[0] == "vepa in yonder"
