@@ -14,6 +14,9 @@ __all__ = [
     "attach_filter",
     "current_cpu",
     "detached_mount",
+    "die_with_parent",
+    "io_uring_enter",
+    "io_uring_setup",
     "open_tracepoint",
     "setns",
     "setsockopt_blocking",
@@ -25,12 +28,16 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 # The same numbers on every architecture (include/uapi/asm-generic/unistd.h).
+_SYS_IO_URING_SETUP = 425
+_SYS_IO_URING_ENTER = 426
 _SYS_FSOPEN = 430
 _SYS_FSCONFIG = 431
 _SYS_FSMOUNT = 432
 _FSOPEN_CLOEXEC = 1
 _FSCONFIG_CMD_CREATE = 6
 _FSMOUNT_CLOEXEC = 1
+_IORING_ENTER_GETEVENTS = 1
+_PR_SET_PDEATHSIG = 1
 
 # Older than that, so that each architecture has its own number (its syscall.tbl).
 _SYS_PERF_EVENT_OPEN = {
@@ -109,6 +116,26 @@ def open_tracepoint(number: int, *, cpu: int) -> int:
     return _checked(
         _libc.syscall(call, attributes, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC), "perf_event_open"
     )
+
+
+_enter = _libc.syscall  # looked up once: it is called for every batch of frames
+
+
+def io_uring_setup(entries: int, parameters: bytearray) -> int:
+    """io_uring_setup(2): a ring; `parameters` (struct io_uring_params) is read and filled in."""
+    place = (ctypes.c_char * len(parameters)).from_buffer(parameters)
+    return _checked(_libc.syscall(_SYS_IO_URING_SETUP, entries, place), "io_uring_setup")
+
+
+def io_uring_enter(fd: int, count: int) -> int:
+    """io_uring_enter(2): submit `count` requests and run what is deferred; how many were taken."""
+    taken: int = _enter(_SYS_IO_URING_ENTER, fd, count, 0, _IORING_ENTER_GETEVENTS, None, 0)
+    return taken if taken >= 0 else _checked(taken, "io_uring_enter")
+
+
+def die_with_parent(signal: int) -> None:
+    """prctl(2), PR_SET_PDEATHSIG: have `signal` sent to this process once its parent ends."""
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0), "prctl")
 
 
 class _Program(ctypes.Structure):

@@ -1,0 +1,30 @@
+"""The frame engine: descriptors, prepared memory and batches, at the kernel's own rate.
+
+A sender sends the frames of a pool; a receiver says how many have come. Between the two calls
+of a batch the interpreter does nothing for a frame.
+"""
+
+from __future__ import annotations
+
+from harness.kernel.engine.choice import make_receiver, make_sender
+from harness.kernel.engine.pool import ETHERTYPE, FRAME_CHECK, FrameSpec, Pool
+from harness.kernel.engine.receivers import ReadReceiver, Receiver, UringReceiver
+from harness.kernel.engine.rings import BlockReceiver, RingSender
+from harness.kernel.engine.senders import Sender, UringSender, WriteSender
+
+__all__ = [
+    "ETHERTYPE",
+    "FRAME_CHECK",
+    "BlockReceiver",
+    "FrameSpec",
+    "Pool",
+    "ReadReceiver",
+    "Receiver",
+    "RingSender",
+    "Sender",
+    "UringReceiver",
+    "UringSender",
+    "WriteSender",
+    "make_receiver",
+    "make_sender",
+]
