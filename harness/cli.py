@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.errors import HairpinError, UsageError
+from harness.errors import HairpinError, UnfitError, UsageError
 
 __all__ = ["main"]
 
@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--via", default="", metavar="ROUTER", help="send IPv4 through the router")
     explain.add_argument("--vlan", type=int, metavar="ID", help="an 802.1Q tag the sender puts on")
     _add_explore(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -109,6 +110,86 @@ def _add_explore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     explore.add_argument("--backend", choices=("auto", "tap", "packet"), default="auto")
     explore.add_argument("--output", type=Path, default=_HAIRPIN_FOLDER, metavar="DIR")
+
+
+def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="throughput, latency, loss and scale, beside what one would use instead",
+        description="Measure macvtap on this machine: rates on one core and on two, latency under "
+        "load, loss, bursts, many guests, and rivals on the same path. Tables on the terminal, "
+        "bench.json and plots in a folder. All of it takes a quarter of an hour; every option "
+        "narrows it down.",
+    )
+    bench.add_argument("--quick", action="store_true", help="the most important, in 20 seconds")
+    bench.add_argument(
+        "--compare",
+        type=Path,
+        metavar="BASE.json",
+        help="hold the figures against an earlier run's; exit status 1 when something is slower",
+    )
+    bench.add_argument(
+        "--test",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this test only; may be repeated (a wrong name prints them all)",
+    )
+    bench.add_argument(
+        "--path",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="paths with this in their names only; may be repeated",
+    )
+    bench.add_argument(
+        "--frame",
+        action="append",
+        default=[],
+        metavar="BYTES",
+        help="64 to 65535 with the check sequence, or GSO; may be repeated",
+    )
+    bench.add_argument("--rounds", type=_between(1, 1000), metavar="N", help="samples of each")
+    bench.add_argument(
+        "--rate",
+        type=_between(1, 100_000_000),
+        metavar="N",
+        help="frames per second under which latency is measured (default: half the throughput)",
+    )
+    bench.add_argument(
+        "--guests",
+        type=_between(2, 1000),
+        action="append",
+        default=[],
+        metavar="N",
+        help="guests on the lower device; may be repeated",
+    )
+    bench.add_argument(
+        "--queues",
+        type=_between(1, 256),
+        action="append",
+        default=[],
+        metavar="N",
+        help="queues of the receiving tap; may be repeated",
+    )
+    bench.add_argument("--output", type=Path, default=_HAIRPIN_FOLDER, metavar="DIR")
+
+
+def _between(lowest: int, highest: int) -> Callable[[str], int]:
+    """A whole number in that range, for argparse."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text.replace(",", "").replace("_", ""))
+        except ValueError:
+            value = lowest - 1
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(
+                f"{text} is out of range; allowed: {lowest:,} to {highest:,}"
+            )
+        return value
+
+    return number
 
 
 def _positive(text: str) -> int:
@@ -134,6 +215,32 @@ def _explore(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
         verdicts=arguments.verdicts,
         seed=arguments.seed,
         backend=arguments.backend,
+        output=arguments.output,
+    )
+
+
+def _bench(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest, "bench")
+    try:
+        from harness.bench.plan import Selection
+        from harness.benching import run_benchmark
+    except ImportError as error:
+        raise UnfitError(
+            f"benchmarks take further packages ({error})", remedy="pip install 'hairpin[bench]'"
+        ) from error
+    selection = Selection.of(
+        tests=arguments.test,
+        paths=arguments.path,
+        frames=arguments.frame,
+        rounds=arguments.rounds,
+        rate=arguments.rate,
+        guests=arguments.guests,
+        queues=arguments.queues,
+    )
+    return run_benchmark(
+        quick=arguments.quick,
+        selection=selection,
+        base=arguments.compare,
         output=arguments.output,
     )
 
@@ -197,6 +304,7 @@ _COMMANDS = {
     "compare": _compare,
     "explain": _explain,
     "explore": _explore,
+    "bench": _bench,
 }
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "die_with_parent",
     "io_uring_enter",
     "io_uring_setup",
+    "open_instruction_counter",
     "open_tracepoint",
     "setns",
     "setsockopt_blocking",
@@ -48,7 +49,9 @@ _SYS_PERF_EVENT_OPEN = {
     "ppc64le": 319,
     "s390x": 331,
 }
+_PERF_TYPE_HARDWARE = 0
 _PERF_TYPE_TRACEPOINT = 2
+_PERF_COUNT_HW_INSTRUCTIONS = 1
 _PERF_SAMPLE_TID = 1 << 1
 _PERF_SAMPLE_RAW = 1 << 10
 _PERF_FLAG_FD_CLOEXEC = 8
@@ -115,6 +118,23 @@ def open_tracepoint(number: int, *, cpu: int) -> int:
     )
     return _checked(
         _libc.syscall(call, attributes, -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC), "perf_event_open"
+    )
+
+
+def open_instruction_counter() -> int:
+    """perf_event_open(2): instructions of the calling thread, kernel's included, from now on.
+
+    Eight bytes can be read from the descriptor at any time. Raises OSError where there is no
+    such counter (most virtual machines: ENOENT) or it is forbidden.
+    """
+    call = _SYS_PERF_EVENT_OPEN.get(os.uname().machine)
+    if call is None:
+        raise OSError(errno.ENOSYS, "perf_event_open: number not known here")
+    attributes = _PERF_ATTR.pack(
+        _PERF_TYPE_HARDWARE, _PERF_ATTR.size, _PERF_COUNT_HW_INSTRUCTIONS, *(0,) * 7
+    )
+    return _checked(
+        _libc.syscall(call, attributes, 0, -1, -1, _PERF_FLAG_FD_CLOEXEC), "perf_event_open"
     )
 
 

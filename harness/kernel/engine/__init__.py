@@ -6,7 +6,7 @@ of a batch the interpreter does nothing for a frame.
 
 from __future__ import annotations
 
-from harness.kernel.engine.choice import make_receiver, make_sender
+from harness.kernel.engine.choice import engine_name, make_receiver, make_sender
 from harness.kernel.engine.pool import ETHERTYPE, FRAME_CHECK, FrameSpec, Pool
 from harness.kernel.engine.receivers import ReadReceiver, Receiver, UringReceiver
 from harness.kernel.engine.rings import BlockReceiver, RingSender
@@ -25,6 +25,7 @@ __all__ = [
     "UringReceiver",
     "UringSender",
     "WriteSender",
+    "engine_name",
     "make_receiver",
     "make_sender",
 ]

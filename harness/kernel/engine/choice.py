@@ -10,7 +10,7 @@ from harness.kernel.engine.receivers import ReadReceiver, Receiver, UringReceive
 from harness.kernel.engine.senders import Sender, UringSender, WriteSender
 from harness.kernel.engine.uring import OP_WRITE, RWF_NOWAIT, Uring, address_of
 
-__all__ = ["make_receiver", "make_sender", "uring_works"]
+__all__ = ["engine_name", "make_receiver", "make_sender", "uring_works"]
 
 
 @cache
@@ -28,6 +28,11 @@ def uring_works() -> bool:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def engine_name() -> str:
+    """How frames are sent and received on this machine."""
+    return UringSender.name if uring_works() else f"{WriteSender.name} and {ReadReceiver.name}"
 
 
 def make_sender(fd: int, pool: Pool) -> Sender:

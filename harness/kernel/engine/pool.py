@@ -98,6 +98,10 @@ class Pool:
         at = slot * self.stride
         return memoryview(self.buffer)[at : at + self.length]
 
+    def set_number(self, slot: int, number: int) -> None:
+        """Write another number into a slot's frame."""
+        _number.pack_into(self.buffer, slot * self.stride + self.number_at, number)
+
     def stamp(self, slot: int, nanoseconds: int) -> None:
         """Write a time into a slot's frame, 0 for none."""
         _stamp.pack_into(self.buffer, slot * self.stride + self.stamp_at, nanoseconds)

@@ -124,17 +124,17 @@ class UringReceiver(Receiver):
         self._uring.submit(asked)
         self._results = results = self._uring.results()
         empty = results.count(_AGAIN)
-        self._next = (self._next + asked) % self._slots
+        self._next = (self._next + len(results)) % self._slots
         if not empty:
             self._ask = min(2 * asked, self._slots)
-            if max(results) >= _ERRORS:
-                self._raise()
         elif 2 * empty > asked > _FEWEST:
             self._ask = asked // 2
-        return asked - empty
+        if results and results[0] >= _ERRORS and results[0] != _AGAIN:
+            self._raise()
+        return len(results) - empty
 
     def _raise(self) -> None:
-        code = next((1 << 32) - x for x in self._results if x >= _ERRORS and x != _AGAIN)
+        code = (1 << 32) - self._results[0]
         raise OSError(code, os.strerror(code))
 
     def _arrived(self) -> list[int]:

@@ -32,8 +32,12 @@ class Sender(Resource):
         self.pool = pool
         self.at = 0
         """The slot that is sent next."""
-        self.refused = 0
-        """Frames that the descriptor did not take."""
+        self._refused = 0
+
+    @property
+    def refused(self) -> int:
+        """Frames that the descriptor has not taken until now. Raises OSError."""
+        return self._refused
 
     def send(self, count: int) -> None:
         """Send the next `count` frames, at most as many as the pool has. Raises OSError.
@@ -69,7 +73,7 @@ class WriteSender(Sender):
             except OSError as error:
                 if error.errno not in _NO_ROOM:
                     raise
-                self.refused += 1  # and the map goes on with the frame behind it
+                self._refused += 1  # and the map goes on with the frame behind it
 
 
 class UringSender(Sender):
@@ -93,15 +97,26 @@ class UringSender(Sender):
             )
 
     def _send(self, count: int) -> None:
-        uring = self._uring
-        uring.submit(count)
-        failed = uring.results()
+        self._uring.submit(count)
+        failed = self._uring.results()
         if failed:
-            for number in failed:
-                if (1 << 32) - number not in _NO_ROOM:
-                    code = (1 << 32) - number
-                    raise OSError(code, os.strerror(code))
-            self.refused += len(failed)
+            self._count(failed)
+
+    def _count(self, failed: list[int]) -> None:
+        for result in failed:
+            code = (1 << 32) - result
+            if code not in _NO_ROOM:
+                raise OSError(code, os.strerror(code))
+        self._refused += len(failed)
+
+    @property
+    def refused(self) -> int:
+        """See Sender."""
+        self._uring.settle()
+        while failed := self._uring.results():
+            self._count(failed)
+            self._uring.settle()
+        return self._refused
 
     def close(self) -> None:
         """See Sender."""

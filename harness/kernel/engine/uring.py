@@ -99,12 +99,20 @@ class Uring(Resource):
         )
 
     def submit(self, count: int) -> None:
-        """Submit the next `count` slots, round and round, and have them done. Raises OSError."""
+        """Submit the next `count` slots, round and round, and have them done. Raises OSError.
+
+        The result of a write that would have had to wait may come late: it is left to task work,
+        of which a call does 20 (io_req_defer_failed, IO_LOCAL_TW_DEFAULT_MAX). See `settle`.
+        """
         words, tail = self._words, self._tail
         words[tail] = (words[tail] + count) & 0xFFFFFFFF
         taken = io_uring_enter(self._fd, count)
         if taken != count:
             raise OSError(errno.EBUSY, f"io_uring took {taken} of {count} requests")
+
+    def settle(self) -> None:
+        """Have what was left to task work done: some of it at each call."""
+        io_uring_enter(self._fd, 0)
 
     def results(self) -> list[int]:
         """Results of what has been completed since last asked, as unsigned 32-bit numbers."""

@@ -1,0 +1,207 @@
+"""What a benchmark run measures: quick or full, and what of it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.bench.measurement import Test
+from harness.bench.paths import PATHS, PathSpec
+from harness.bench.trial import GSO
+from harness.errors import UsageError
+
+__all__ = ["FULL", "QUICK", "SIZES", "Entry", "Plan", "Selection", "fitted"]
+
+SIZES = ("64", "128", "256", "512", "1024", "1280", "1518")
+"""RFC 2544, 9.1: bytes of an Ethernet frame, check sequence included."""
+JUMBO = "9018"
+_AROUND = 18  # bytes: Ethernet header and check sequence
+_LARGEST_MTU = 65_521  # bytes
+_SHORTEST, _LONGEST = 64, _LARGEST_MTU + _AROUND  # bytes, check sequence included
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a plan is wanted; what is empty or None is as the plan has it.
+
+    `rate` is the load of latency trials in frames per second.
+    """
+
+    tests: tuple[Test, ...] = ()
+    paths: tuple[str, ...] = ()
+    """Parts of their names."""
+    frames: tuple[str, ...] = ()
+    rounds: int | None = None
+    rate: float | None = None
+    guests: tuple[int, ...] = ()
+    queues: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        tests: Sequence[str] = (),
+        paths: Sequence[str] = (),
+        frames: Sequence[str] = (),
+        rounds: int | None = None,
+        rate: float | None = None,
+        guests: Sequence[int] = (),
+        queues: Sequence[int] = (),
+    ) -> Selection:
+        """What somebody has asked for in words. Raises UsageError naming what is allowed."""
+        known = [test.value for test in Test]
+        for name in tests:
+            if name not in known:
+                raise UsageError(f"there is no test {name}; allowed: {', '.join(known)}")
+        names = [spec.name for spec in PATHS]
+        for part in paths:
+            if not any(part.lower() in name.lower() for name in names):
+                raise UsageError(f"no path has {part} in its name; there are: {'; '.join(names)}")
+        for frame in frames:
+            if frame.upper() != GSO and not (frame.isdigit() and _fits(int(frame))):
+                raise UsageError(
+                    f"frames of {frame} bytes; allowed: {_SHORTEST} to {_LONGEST:,}, or {GSO}"
+                )
+        return cls(
+            tuple(map(Test, tests)),
+            tuple(paths),
+            tuple(frame.upper() for frame in frames),
+            rounds,
+            rate,
+            tuple(guests),
+            tuple(queues),
+        )
+
+    def wants(self, test: Test) -> bool:
+        """Whether this test shall be made."""
+        return not self.tests or test in self.tests
+
+    def wants_path(self, name: str) -> bool:
+        """Whether this path shall be measured."""
+        return not self.paths or any(part.lower() in name.lower() for part in self.paths)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One subject: a test on a path with frames of one size; `variant` where that is not all."""
+
+    test: Test
+    path: PathSpec
+    frame: str
+    variant: str = ""
+    load: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured. Seconds are of one sample, or one trial of a sample."""
+
+    name: str
+    rounds: int
+    frames: tuple[str, ...]
+    """Of the paths in `thorough`; the others get the first and the last."""
+    thorough: tuple[str, ...]
+    guests: tuple[int, ...]
+    queues: tuple[int, ...]
+    queue_lengths: tuple[int, ...]
+    """Of the receiver (txqueuelen), for back-to-back frames."""
+    loads: tuple[float, ...]
+    """Of latency trials: shares of the throughput."""
+    forwarding_seconds: float
+    trial_seconds: float
+    latency_seconds: float
+    rival_seconds: float
+    rival_rounds: int
+    scale: tuple[int, ...]
+    selection: Selection = field(default=Selection())
+
+    def only(self, selection: Selection) -> Plan:
+        """The same, of what is selected."""
+        return replace(self, selection=selection, rounds=selection.rounds or self.rounds)
+
+    def entries(self) -> Iterator[Entry]:
+        """Everything that is measured round by round, in order."""
+        chosen = self.selection
+        for spec in PATHS:
+            if not chosen.wants_path(spec.name):
+                continue
+            thorough = spec.name in self.thorough
+            frames = chosen.frames or (self.frames if thorough else _ends(self.frames))
+            for frame in frames:
+                yield Entry(Test.FORWARDING, spec, frame)
+            if thorough or chosen.paths:
+                yield from self._loaded(spec, chosen.frames or _ends(self.frames))
+        yield from self._variants()
+
+    def _loaded(self, spec: PathSpec, frames: tuple[str, ...]) -> Iterator[Entry]:
+        """The tests that want a core each for sender and receiver."""
+        for frame in frames:
+            yield Entry(Test.THROUGHPUT, spec, frame)
+            for load in self.loads:
+                yield Entry(Test.LATENCY, spec, frame, load=load)
+        yield Entry(Test.LOSS, spec, frames[0])
+        lengths = self.queue_lengths if spec.tap_receives else (0,)
+        for length in lengths:
+            yield Entry(Test.BURST, replace(spec, queue=length), frames[0])
+
+    def _variants(self) -> Iterator[Entry]:
+        """More guests, more queues: on the first path."""
+        spec, frame = PATHS[0], (self.selection.frames or self.frames)[0]
+        if not self.selection.wants_path(spec.name):
+            return
+        for guests in self.selection.guests or self.guests:
+            yield Entry(Test.FORWARDING, replace(spec, guests=guests), frame, f"{guests:,} guests")
+        for queues in self.selection.queues or self.queues:
+            yield Entry(Test.FORWARDING, replace(spec, queues=queues), frame, f"{queues} queues")
+
+
+def fitted(spec: PathSpec, frame: str) -> PathSpec:
+    """The path with what frames of that size need: an MTU, offloads."""
+    if frame == GSO:
+        return replace(spec, gso=True, mtu=_LARGEST_MTU)
+    return replace(spec, mtu=max(spec.mtu, int(frame) - _AROUND))
+
+
+def _fits(length: int) -> bool:
+    return _SHORTEST <= length <= _LONGEST
+
+
+def _ends(frames: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((frames[0], frames[-1])))
+
+
+QUICK = Plan(
+    name="quick",
+    rounds=5,
+    frames=("64", "1518", GSO),
+    thorough=(PATHS[0].name,),
+    guests=(100,),
+    queues=(),
+    queue_lengths=(500,),
+    loads=(0.5,),
+    forwarding_seconds=0.06,
+    trial_seconds=0.03,
+    latency_seconds=0.05,
+    rival_seconds=0.15,
+    rival_rounds=5,
+    scale=(1, 10, 100),
+)
+"""Within 20 seconds."""
+
+FULL = Plan(
+    name="full",
+    rounds=7,
+    frames=(*SIZES, JUMBO, GSO),
+    thorough=tuple(spec.name for spec in PATHS[:4]),
+    guests=(10, 100, 1000),
+    queues=(2, 4),
+    queue_lengths=(100, 500, 1000),
+    loads=(0.5, 0.9),
+    forwarding_seconds=0.15,
+    trial_seconds=0.2,
+    latency_seconds=0.5,
+    rival_seconds=1.0,
+    rival_rounds=7,
+    scale=(1, 10, 100, 1000),
+)
+"""Within 15 minutes."""

@@ -1,0 +1,155 @@
+"""A benchmark from beginning to end: round by round, so that a slow minute meets everything alike.
+
+rounds of subjects ──► rivals ──► scale ──► Run
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from harness.bench.crew import Crew
+from harness.bench.ends import Path
+from harness.bench.measurement import Measurement, Run, Test
+from harness.bench.paths import PathSpec, open_path
+from harness.bench.plan import Entry, Plan, fitted
+from harness.bench.subjects import BackToBack, Forwarding, Latency, Loss, Subject, Throughput
+from harness.errors import KernelError, UnfitError
+from harness.kernel.engine import engine_name
+
+__all__ = ["Listener", "Session"]
+
+
+class Listener(Protocol):
+    """Who wants to know how far it has got."""
+
+    def step(self, done: int, total: int, text: str) -> None:
+        """`done` of `total` samples have been taken; `text` says what is measured now."""
+
+    def rate(self, frames_per_second: float) -> None:
+        """What the last sample came to."""
+
+
+@dataclass
+class Session:
+    """One run of a plan. `opened` is called with every path that has been opened."""
+
+    plan: Plan
+    crew: Crew
+    listener: Listener
+    opened: Callable[[Path], None] = field(default=lambda path: None)
+    missing: dict[str, str] = field(default_factory=dict, init=False)
+    _subjects: list[Subject] = field(default_factory=list, init=False)
+    _finished: list[Measurement] = field(default_factory=list, init=False)
+
+    def run(self, *, kernel: str, machine: str, command: str) -> Run:
+        """Measure. When interrupted, what has been measured so far, marked so."""
+        began = time.monotonic()
+        date = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+        interrupted = False
+        try:
+            self._measure()
+        except KeyboardInterrupt:
+            interrupted = True
+        measured = [subject.measurement() for subject in self._subjects if subject.samples]
+        return Run(
+            kernel=kernel,
+            machine=machine,
+            date=date,
+            command=command,
+            engine=engine_name(),
+            cpus=len(os.sched_getaffinity(0)),
+            seconds=time.monotonic() - began,
+            measurements=tuple(measured + self._finished),
+            missing=self.missing,
+            interrupted=interrupted,
+        )
+
+    # ------------------------------------------------------------------ rounds
+
+    def _measure(self) -> None:
+        with ExitStack() as undo:
+            self._subjects.extend(self._open(undo))
+            rounds = self.plan.rounds
+            total = rounds * len(self._subjects)
+            failed: set[int] = set()
+            for number in range(rounds):
+                for at, subject in enumerate(self._subjects):
+                    what = f"{subject.title} (round {number + 1} of {rounds})"
+                    self.listener.step(number * len(self._subjects) + at, total, what)
+                    if at not in failed:
+                        try:
+                            self.listener.rate(subject.sample(self.crew))
+                        except KernelError as error:
+                            failed.add(at)
+                            self.missing[subject.title] = str(error)
+        for measurement in self._in_one_go():
+            self._finished.append(measurement)
+
+    def _in_one_go(self) -> Iterator[Measurement]:
+        """What has rounds of its own."""
+        yield from ()
+
+    def _open(self, undo: ExitStack) -> Iterator[Subject]:
+        """The subjects, each with its path, which subjects share."""
+        paths: dict[PathSpec, Path | None] = {}
+        throughputs: dict[tuple[PathSpec, str], Throughput] = {}
+        for entry in self.plan.entries():
+            if not self.plan.selection.wants(entry.test):
+                if not (entry.test is Test.THROUGHPUT and self.plan.selection.wants(Test.LATENCY)):
+                    continue
+            spec = fitted(entry.path, entry.frame)
+            if spec not in paths:
+                paths[spec] = self._open_path(spec, undo)
+            path = paths[spec]
+            if path is not None:
+                yield self._subject(entry, spec, path, throughputs)
+
+    def _open_path(self, spec: PathSpec, undo: ExitStack) -> Path | None:
+        try:
+            path = undo.enter_context(open_path(spec))
+        except UnfitError as error:
+            self.missing[spec.name] = str(error)
+            return None
+        self.opened(path)
+        return path
+
+    def _subject(
+        self,
+        entry: Entry,
+        spec: PathSpec,
+        path: Path,
+        throughputs: dict[tuple[PathSpec, str], Throughput],
+    ) -> Subject:
+        plan, frame = self.plan, entry.frame
+        match entry.test:
+            case Test.FORWARDING:
+                return Forwarding(
+                    path,
+                    frame,
+                    variant=entry.variant,
+                    flows=64 if spec.queues > 1 else 0,
+                    seconds=plan.forwarding_seconds,
+                )
+            case Test.THROUGHPUT:
+                found = Throughput(path, frame, seconds=plan.trial_seconds)
+                throughputs[spec, frame] = found
+                return found
+            case Test.LATENCY:
+                return Latency(
+                    path,
+                    frame,
+                    seconds=plan.latency_seconds,
+                    most=throughputs[spec, frame],
+                    load=entry.load,
+                    rate=plan.selection.rate,
+                )
+            case Test.LOSS:
+                return Loss(path, frame, seconds=plan.trial_seconds)
+            case _:
+                return BackToBack(path, frame)
