@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from harness.errors import KernelError
+from harness.kernel.cpu import two_cores
 from harness.kernel.syscalls import die_with_parent
 from harness.resource import Resource
 
@@ -104,10 +105,10 @@ class Crew(Resource):
     """
 
     def __init__(self) -> None:
-        cpus = sorted(os.sched_getaffinity(0))
-        self.sender = Member(cpus[0])
-        self.receiver = Member(cpus[-1])
-        self.alone = len(cpus) == 1
+        ours, theirs = two_cores(os.sched_getaffinity(0))
+        self.sender = Member(ours)
+        self.receiver = Member(theirs)
+        self.alone = ours == theirs
         """There is one CPU only: sender and receiver take turns on it."""
 
     def close(self) -> None:

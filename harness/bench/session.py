@@ -19,10 +19,13 @@ from harness.bench.measurement import Measurement, Run, Test
 from harness.bench.paths import PathSpec, open_path
 from harness.bench.plan import Entry, Plan, fitted
 from harness.bench.subjects import BackToBack, Forwarding, Latency, Loss, Subject, Throughput
+from harness.bench.trial import GSO
 from harness.errors import KernelError, UnfitError
 from harness.kernel.engine import engine_name
 
 __all__ = ["Listener", "Session"]
+
+_FLOWS = 64  # that a receiver with several queues gets
 
 
 class Listener(Protocol):
@@ -107,7 +110,9 @@ class Session:
             if spec not in paths:
                 paths[spec] = self._open_path(spec, undo)
             path = paths[spec]
-            if path is not None:
+            if path is not None and path.ip_only and entry.frame == GSO:
+                self.missing[f"{spec.name}, {GSO}"] = "frames of 64 KB have addresses of their own"
+            elif path is not None:
                 yield self._subject(entry, spec, path, throughputs)
 
     def _open_path(self, spec: PathSpec, undo: ExitStack) -> Path | None:
@@ -127,29 +132,31 @@ class Session:
         throughputs: dict[tuple[PathSpec, str], Throughput],
     ) -> Subject:
         plan, frame = self.plan, entry.frame
+        flows = _FLOWS if spec.queues > 1 else int(path.ip_only)
         match entry.test:
             case Test.FORWARDING:
                 return Forwarding(
                     path,
                     frame,
                     variant=entry.variant,
-                    flows=64 if spec.queues > 1 else 0,
+                    flows=flows,
                     seconds=plan.forwarding_seconds,
                 )
             case Test.THROUGHPUT:
-                found = Throughput(path, frame, seconds=plan.trial_seconds)
+                found = Throughput(path, frame, flows=flows, seconds=plan.trial_seconds)
                 throughputs[spec, frame] = found
                 return found
             case Test.LATENCY:
                 return Latency(
                     path,
                     frame,
+                    flows=flows,
                     seconds=plan.latency_seconds,
                     most=throughputs[spec, frame],
                     load=entry.load,
                     rate=plan.selection.rate,
                 )
             case Test.LOSS:
-                return Loss(path, frame, seconds=plan.trial_seconds)
+                return Loss(path, frame, flows=flows, seconds=plan.trial_seconds)
             case _:
-                return BackToBack(path, frame)
+                return BackToBack(path, frame, flows=flows)

@@ -63,6 +63,7 @@ class Subject(ABC):
         """What has come of the samples so far, of which there is one at least."""
 
 
+@dataclass
 class Forwarding(Subject):
     """Frames per second on one core, next to the engine's own without a network."""
 
@@ -111,6 +112,7 @@ class Forwarding(Subject):
         )
 
 
+@dataclass
 class Throughput(Subject):
     """RFC 2544, 26.1."""
 
@@ -182,6 +184,7 @@ class Latency(Subject):
         )
 
 
+@dataclass
 class Loss(Subject):
     """RFC 2544, 26.3: a sample is the share lost of all that the sender can send."""
 
@@ -215,6 +218,7 @@ class Loss(Subject):
         )
 
 
+@dataclass
 class BackToBack(Subject):
     """RFC 2544, 26.4."""
 

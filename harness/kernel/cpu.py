@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.kernel.syscalls import open_instruction_counter
 from harness.resource import Resource
 
-__all__ = ["CpuMeter", "CpuUse"]
+__all__ = ["CpuMeter", "CpuUse", "two_cores"]
+
+_TOPOLOGY = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,27 @@ class CpuMeter(Resource):
         if self._counter >= 0:
             os.close(self._counter)
             self._counter = -1
+
+
+def two_cores(cpus: Iterable[int], *, topology: Path = _TOPOLOGY) -> tuple[int, int]:
+    """Two of these CPUs: cores of their own if may be, not two threads of one, in one package.
+
+    The same twice where there is only one. `topology` is sysfs' folder of CPUs.
+    """
+
+    def place(cpu: int) -> tuple[str, str]:
+        folder = topology / f"cpu{cpu}" / "topology"
+        try:
+            package = (folder / "physical_package_id").read_text()
+            return package.strip(), (folder / "core_id").read_text().strip()
+        except OSError:  # not told: a core of its own
+            return "", str(cpu)
+
+    first, *others = sorted(cpus)
+    package, core = place(first)
+
+    def distance(cpu: int) -> tuple[bool, bool]:
+        there, other = place(cpu)
+        return (there, other) == (package, core), there != package
+
+    return first, min(others, key=distance, default=first)
