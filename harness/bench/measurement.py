@@ -10,9 +10,14 @@ from typing import Any, Self
 
 from harness.errors import UsageError
 
-__all__ = ["SCHEMA", "Better", "Cost", "Key", "Limit", "Measurement", "Run", "Test"]
+__all__ = ["ENGINE", "SCHEMA", "Better", "Cost", "Key", "Limit", "Measurement", "Run", "Test"]
 
-SCHEMA = 1
+SCHEMA = "hairpin-bench/1"
+"""Fields may be added under this name; whatever else changes makes the next number."""
+
+ENGINE = "hairpin"
+"""Variant of the engine's own measurement among the rivals. Their variants are their names; on
+one path, with one frame, sample i of each was taken in the same alternation."""
 
 Key = tuple[str, str, str, str]
 """Test, path, frame and variant: what tells a measurement from every other of a run."""
@@ -129,7 +134,7 @@ class Run:
     def from_json(cls, data: Any) -> Self:
         """The run that `to_json` gave. Raises UsageError when `data` is none."""
         if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
-            raise UsageError(f"this is no benchmark run (schema {SCHEMA} is what can be read)")
+            raise UsageError(f"this is no benchmark run: no schema {SCHEMA!r}")
         try:
             fields = {name: value for name, value in data.items() if name != "schema"}
             fields["measurements"] = tuple(_measurement(x) for x in data["measurements"])

@@ -19,7 +19,7 @@ MODULES = sorted(
     for info in pkgutil.walk_packages([str(ROOT)], "harness.")
     if info.name != "harness.__main__" and not info.name.startswith("harness.conformance")
 )
-PRIVATE = {"harness.kernel"}  # packages that offer nothing but their modules
+PRIVATE = {"harness.bench", "harness.kernel"}  # packages that offer nothing but their modules
 
 
 def in_order(names):
