@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,14 +21,11 @@ import pytest
 from harness.caseitem import CaseFile, CaseItem
 from harness.cases import Case, everything_plain
 from harness.errors import DifferenceError, UnfitError
-from harness.kernel.features import Backend, Features, probe, require
-from harness.kernel.netns import on_thread
+from harness.kernel.features import Backend, Features, missing_for, probe, require
 from harness.kernel.privileges import ensure_namespaces
 from harness.kernel.processes import find_program
-from harness.kernel.stock import Stock
 from harness.kernel.syscalls import current_cpu
 from harness.operations import Send
-from harness.parts import LowerKind
 from harness.report import (
     CellOutcome,
     EvidenceFolder,
@@ -44,38 +40,21 @@ from harness.report import (
 from harness.report.labels import column_of
 from harness.stimulus import Stimulus
 from harness.testbed import Testbed, Verdict
+from harness.testbed.pool import Pool
 from harness.testbed.stacks import Stacks
 from harness.topofile import dump_topology
 from harness.topology import Topology
 
-__all__ = ["EXIT_UNFIT", "missing_for"]
+__all__ = ["EXIT_UNFIT"]
 
 EXIT_UNFIT = 3
-# A namespace that is being removed holds up the making of new ones (cleanup_net), and many are
-# removed at the cost of one: so testbeds are kept, and closed in batches.
-# The bound is of descriptors: half of what a shell allows, and select takes none above it.
-_KEPT_DESCRIPTORS = 512
 
 _features = pytest.StashKey[Features]()
-_pool = pytest.StashKey["_Pool"]()
+_pool = pytest.StashKey[Pool]()
 _stacks = pytest.StashKey[dict[tuple[Topology, bool], Stacks]]()
 _collector = pytest.StashKey["_Collector"]()
 _verdicts = pytest.StashKey[list[tuple[Verdict, float]]]()
 _evidence = pytest.StashKey[EvidenceFolder | None]()
-
-
-def missing_for(topology: Topology, features: Features) -> str:
-    """Why this kernel cannot build `topology`; empty when it can."""
-    kinds = {lower.kind for lower in topology.lowers}
-    needs = {
-        "dummy": LowerKind.DUMMY in kinds,
-        "vlan": LowerKind.VLAN in kinds,
-        "vlan filtering": any(x.vlan_filtering for x in topology.switches),
-        "bcqueuelen": any(g.bcqueuelen is not None for g in topology.guests),
-        "bc_cutoff": any(g.bc_cutoff is not None for g in topology.guests),
-    }
-    lacking = [name for name, needed in needs.items() if needed and name in features.missing]
-    return f"this kernel has no {' and no '.join(lacking)}" if lacking else ""
 
 
 def _case(item: pytest.Item) -> str:
@@ -101,49 +80,6 @@ def _section(item: pytest.Item) -> str:
 # ---------------------------------------------------------------------- live testbeds
 
 
-class _Pool:
-    """Live testbeds by topology, but for the switch's hairpin, which is set anew on a live one.
-
-    Closing them waits for the kernel, so it happens on threads.
-    """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._beds: dict[Topology, Testbed] = {}
-        self._closing: list[Future[None]] = []
-        # On the packet backend the host's namespace has the guests' rings as well.
-        self._stock = Stock(rings=1 if backend is Backend.TAP else 2)
-
-    def get(self, topology: Topology) -> Testbed:
-        wires = topology.without_hairpin
-        bed = self._beds.get(wires)
-        if bed is None:
-            bed = self._beds[wires] = self.new(topology)
-        bed.become(topology)
-        return bed
-
-    def new(self, topology: Topology) -> Testbed:
-        """A testbed that nobody else is given."""
-        if len(list(Path("/proc/self/fd").iterdir())) > _KEPT_DESCRIPTORS:
-            self._close_all()
-        return Testbed(topology, backend=self._backend, stock=self._stock)
-
-    def drop(self, topology: Topology) -> None:
-        bed = self._beds.pop(topology.without_hairpin, None)
-        if bed is not None:
-            self._closing.append(on_thread(bed.close))
-
-    def _close_all(self) -> None:
-        for wires in list(self._beds):
-            self.drop(wires)
-
-    def close(self) -> None:
-        self._close_all()
-        for closing in self._closing:
-            closing.result()
-        self._stock.close()
-
-
 def _fit(config: pytest.Config) -> Features:
     """What this machine can do; leaves pytest with status 3 when that is not enough."""
     if _features not in config.stash:
@@ -162,9 +98,9 @@ def _backend(config: pytest.Config, features: Features) -> Backend:
     return features.backend if asked == "auto" else Backend(asked)
 
 
-def _live_pool(config: pytest.Config) -> _Pool:
+def _live_pool(config: pytest.Config) -> Pool:
     if _pool not in config.stash:
-        config.stash[_pool] = _Pool(_backend(config, _fit(config)))
+        config.stash[_pool] = Pool(_backend(config, _fit(config)))
         # One CPU for the session: another one for each worker of pytest-xdist, and otherwise the
         # one that the scheduler has chosen, so that several runs at once spread.
         cpus = sorted(os.sched_getaffinity(0))

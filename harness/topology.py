@@ -18,26 +18,15 @@ What looks at frames is an *observer*. Every station is one, and each lower devi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from harness.addresses import EXTERNAL, ROUTER, checked_mac, with_guest_macs, with_lower_macs
-from harness.errors import TopologyError
-from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
+from harness.parts import External, Guest, Lower, LowerKind, Port, Router, Switch
+from harness.validity import check_parts
 
 __all__ = ["Topology"]
-
-RESERVED_NAMES = frozenset(
-    {"broadcast", "unknown", "lo", "switch", "beacon", "beacon-port", "all", "default"}
-    | {f"beacon-{i}" for i in range(10)}
-    | {f"beacon-{i}-port" for i in range(10)}
-)
-_MOST_SWITCHES = 8
-
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")
-_NAME_ALLOWED = "a lower-case letter, then up to 14 of a-z, 0-9 and -"
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,13 @@ class Topology:
             "_hash",
             hash((self.guests, self.lowers, self.switches, self.externals, self.router)),
         )
-        _check(self)
+        check_parts(
+            guests=self.guests,
+            lowers=self.lowers,
+            switches=self.switches,
+            externals=self.externals,
+            router=self.router,
+        )
 
     def __hash__(self) -> int:
         # Topologies key the caches of predictions and of live testbeds: hash once.
@@ -272,179 +267,3 @@ class Topology:
         A veth has none when either end is down (veth_close), a dummy always has one.
         """
         return self._carriers[station]
-
-
-def _check(topology: Topology) -> None:
-    """Everything that one part alone cannot know."""
-    _check_names(topology)
-    _check_switches(topology)
-    _check_lowers(topology)
-    _check_guests(topology)
-    _check_macs(topology)
-    _check_ports(topology)
-
-
-def _fields(topology: Topology) -> Iterator[tuple[str, Guest | Lower | External | Router]]:
-    for i, guest in enumerate(topology.guests, 1):
-        yield f"guest[{i}]", guest
-    for i, lower in enumerate(topology.lowers, 1):
-        yield f"lower[{i}]", lower
-    for i, external in enumerate(topology.externals, 1):
-        yield f"external[{i}]", external
-    if topology.router:
-        yield "router", topology.router
-
-
-def _check_switches(topology: Topology) -> None:
-    switches = {}
-    stations = topology.macs
-    if len(topology.switches) > _MOST_SWITCHES:
-        raise TopologyError(
-            "switch", f"there are {len(topology.switches)}", allowed=f"up to {_MOST_SWITCHES}"
-        )
-    for i, switch in enumerate(topology.switches, 1):
-        where = "switch.name" if len(topology.switches) == 1 else f"switch[{i}].name"
-        if not _NAME.fullmatch(switch.name) or switch.name in RESERVED_NAMES - {"switch"}:
-            raise TopologyError(where, f"{switch.name!r} cannot be a name", allowed=_NAME_ALLOWED)
-        if switch.name in switches or switch.name in stations:
-            raise TopologyError(where, f"{switch.name!r} is taken", allowed="a name of its own")
-        switches[switch.name] = switch
-    for where, part in _fields(topology):
-        plugged = part.name in topology.plugged()
-        if plugged and not isinstance(part, Guest) and part.switch not in switches:
-            raise TopologyError(
-                f"{where}.switch", f"no switch {part.switch!r}", allowed=", ".join(switches)
-            )
-
-
-def _check_names(topology: Topology) -> None:
-    seen: dict[str, str] = {}
-    for where, part in _fields(topology):
-        if not _NAME.fullmatch(part.name):
-            raise TopologyError(
-                f"{where}.name", f"{part.name!r} cannot be a name", allowed=_NAME_ALLOWED
-            )
-        if part.name in RESERVED_NAMES:
-            raise TopologyError(
-                f"{where}.name",
-                f"{part.name!r} is reserved",
-                allowed=f"anything but {', '.join(sorted(RESERVED_NAMES))}",
-            )
-        if part.name in seen:
-            raise TopologyError(
-                f"{where}.name",
-                f"{part.name!r} is taken by {seen[part.name]}",
-                allowed="a name of its own",
-            )
-        seen[part.name] = where
-
-
-def _check_lowers(topology: Topology) -> None:
-    kinds = {x.name: x.kind for x in topology.lowers}
-    vlans: set[tuple[str, int]] = set()
-    if not kinds:
-        raise TopologyError("lower", "there is none", allowed="one lower device at least")
-    for i, lower in enumerate(topology.lowers, 1):
-        where = f"lower[{i}]"
-        if not 68 <= lower.mtu <= 65535:
-            raise TopologyError(
-                f"{where}.mtu", f"{lower.mtu} is out of range", allowed="68 to 65535"
-            )
-        if lower.kind is not LowerKind.VLAN:
-            for name in ("vlan", "parent"):
-                if getattr(lower, name) not in ("", None):
-                    raise TopologyError(
-                        f"{where}.{name}", f"a {lower.kind} has no {name}", allowed="kind = 'vlan'"
-                    )
-            continue
-        if kinds.get(lower.parent) not in (LowerKind.VETH, LowerKind.DUMMY):
-            raise TopologyError(
-                f"{where}.parent",
-                f"{lower.parent!r} cannot carry a vlan",
-                allowed="the name of a veth or dummy lower device",
-            )
-        if lower.vlan is None or not 1 <= lower.vlan <= 4094:
-            raise TopologyError(f"{where}.vlan", f"{lower.vlan} is no VLAN id", allowed="1 to 4094")
-        if (lower.parent, lower.vlan) in vlans:
-            raise TopologyError(
-                f"{where}.vlan",
-                f"{lower.parent} has a vlan {lower.vlan} already",
-                allowed="one device per VLAN id",
-            )
-        vlans.add((lower.parent, lower.vlan))
-
-
-def _check_guests(topology: Topology) -> None:
-    for i, guest in enumerate(topology.guests, 1):
-        where = f"guest[{i}]"
-        if guest.mode is Mode.PASSTHRU and len(topology.guests_on(guest.lower)) > 1:
-            raise TopologyError(
-                f"{where}.mode",
-                f"passthru beside another guest on {guest.lower!r}",
-                allowed="passthru as the only guest of its lower device",
-            )
-        if guest.mode is not Mode.SOURCE and (guest.sources or guest.nodst):
-            name = "sources" if guest.sources else "nodst"
-            raise TopologyError(
-                f"{where}.{name}", f"not in {guest.mode} mode", allowed="mode = 'source'"
-            )
-        if guest.mode is not Mode.PASSTHRU and guest.nopromisc:
-            raise TopologyError(
-                f"{where}.nopromisc", f"not in {guest.mode} mode", allowed="mode = 'passthru'"
-            )
-        if guest.bcqueuelen is not None and not 0 <= guest.bcqueuelen < 1 << 32:
-            raise TopologyError(
-                f"{where}.bcqueuelen",
-                f"{guest.bcqueuelen} is out of range",
-                allowed="0 to 4294967295",
-            )
-        if guest.bc_cutoff is not None and not -1 <= guest.bc_cutoff < 1 << 31:
-            raise TopologyError(
-                f"{where}.bc_cutoff",
-                f"{guest.bc_cutoff} is out of range",
-                allowed="-1 to 2147483647",
-            )
-
-
-def _check_macs(topology: Topology) -> None:
-    """One address per station, but for a passthru guest and its lower device, and vlans."""
-    owner: dict[str, str] = {}
-    for where, part in _fields(topology):
-        if isinstance(part, Guest) and part.mode is Mode.PASSTHRU:
-            continue
-        if isinstance(part, Lower) and part.kind is LowerKind.VLAN:
-            if part.mac == topology.macs[part.parent]:
-                continue
-        if part.mac in owner:
-            raise TopologyError(
-                f"{where}.mac",
-                f"{part.mac} belongs to {owner[part.mac]}",
-                allowed="an address of its own",
-            )
-        owner[part.mac] = part.name
-
-
-def _check_ports(topology: Topology) -> None:
-    seen: set[str] = set()
-    for number, switch in enumerate(topology.switches, 1):
-        table = "switch" if len(topology.switches) == 1 else f"switch[{number}]"
-        plugged = [x for x in topology.plugged() if topology.switch_of(x) is switch]
-        for i, port in enumerate(switch.ports, 1):
-            where = f"{table}.port[{i}]"
-            if port.to not in plugged:
-                raise TopologyError(
-                    f"{where}.to",
-                    f"{port.to!r} has no port",
-                    allowed=", ".join(plugged) or "nothing",
-                )
-            if port.to in seen:
-                raise TopologyError(
-                    f"{where}.to", f"{port.to!r} is set twice", allowed="one entry a port"
-                )
-            seen.add(port.to)
-            for name, vids in (("pvid", (port.pvid,)), ("vlans", port.vlans)):
-                for vid in vids:
-                    if not 1 <= vid <= 4094:
-                        raise TopologyError(
-                            f"{where}.{name}", f"{vid} is no VLAN id", allowed="1 to 4094"
-                        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from random import Random
 from typing import NoReturn
@@ -17,10 +17,10 @@ from harness.errors import HairpinError
 from harness.explore.minimise import minimise
 from harness.explore.stimuli import plain, spoofed
 from harness.explore.track import Track
+from harness.kernel.affinity import pinned
 from harness.kernel.features import Backend
 from harness.kernel.netns import on_thread
 from harness.kernel.stock import Stock
-from harness.kernel.syscalls import current_cpu
 from harness.operations import Operation, Send
 from harness.resource import Resource
 from harness.stimulus import Stimulus
@@ -98,8 +98,8 @@ class Explorer(Resource):
         self._stock = Stock(rings=1 if backend is Backend.TAP else 2)
         self._tracks: deque[Track] = deque()
         self._closing: deque[Future[None]] = deque()
-        self._affinity = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {current_cpu()})
+        self._undo = ExitStack()
+        self._undo.enter_context(pinned())
         # A volley makes thousands of objects and hardly a cycle: collecting them by count costs
         # a sixth of the time. It is done between topologies instead.
         gc.collect()
@@ -192,7 +192,7 @@ class Explorer(Resource):
         self._stock.close()
         gc.enable()
         gc.unfreeze()
-        os.sched_setaffinity(0, self._affinity)
+        self._undo.close()
 
 
 def replay(case: Case, *, backend: Backend, stock: Stock | None = None) -> str:

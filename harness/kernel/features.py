@@ -14,9 +14,10 @@ from harness.kernel.links import add_bridge, add_dummy, add_macvtap, add_veth, a
 from harness.kernel.netlink import Request
 from harness.kernel.netns import NetNS
 from harness.kernel.taps import Tap
-from harness.parts import Guest, Mode
+from harness.parts import Guest, LowerKind, Mode
+from harness.topology import Topology
 
-__all__ = ["Backend", "Features", "probe", "require"]
+__all__ = ["Backend", "Features", "missing_for", "probe", "require"]
 
 
 class Backend(StrEnum):
@@ -107,6 +108,20 @@ def _try_tap(ns: NetNS) -> tuple[Backend, str]:
     except OSError as error:
         reason = f"no detached sysfs or tmpfs mount ({error.strerror})"
     return Backend.PACKET, reason
+
+
+def missing_for(topology: Topology, features: Features) -> str:
+    """Why this kernel cannot build `topology`; empty when it can."""
+    kinds = {lower.kind for lower in topology.lowers}
+    needs = {
+        "dummy": LowerKind.DUMMY in kinds,
+        "vlan": LowerKind.VLAN in kinds,
+        "vlan filtering": any(x.vlan_filtering for x in topology.switches),
+        "bcqueuelen": any(g.bcqueuelen is not None for g in topology.guests),
+        "bc_cutoff": any(g.bc_cutoff is not None for g in topology.guests),
+    }
+    lacking = [name for name, needed in needs.items() if needed and name in features.missing]
+    return f"this kernel has no {' and no '.join(lacking)}" if lacking else ""
 
 
 def require(features: Features) -> None:

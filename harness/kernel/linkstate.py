@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import KernelError
 from harness.kernel.netns import NetNS
+from harness.kernel.waiting import look_until
 from harness.parts import Mode
 
 __all__ = ["LinkState", "MacvtapState", "link_state", "wait_for_link"]
@@ -82,19 +82,16 @@ def link_state(ns: NetNS, name: str) -> LinkState:
 
 
 def wait_for_link(
-    ns: NetNS, name: str, until: Callable[[LinkState], bool], *, within: float = 5.0
+    ns: NetNS, name: str, wanted: Callable[[LinkState], bool], *, within: float = 5.0
 ) -> LinkState:
-    """The link's state once `until` holds of it.
+    """The link's state once it is as `wanted`.
 
-    Raises KernelError (ETIMEDOUT, with the last state) when it does not `within` seconds.
+    Raises KernelError (ETIMEDOUT, with the last state) when it is not `within` seconds.
     """
-    give_up = time.monotonic() + within
-    while True:
-        state = link_state(ns, name)
-        if until(state):
-            return state
-        if time.monotonic() > give_up:
-            raise KernelError(f"wait for link {name}", errno.ETIMEDOUT, str(state))
+    state = look_until(lambda: link_state(ns, name), wanted, within=within)
+    if not wanted(state):
+        raise KernelError(f"wait for link {name}", errno.ETIMEDOUT, str(state))
+    return state
 
 
 def _state(link: Any) -> LinkState:

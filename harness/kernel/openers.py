@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.kernel.netns import NetNS
+from harness.kernel.taps import device_number
 
 __all__ = ["Opener", "opened_at", "read_openers", "tap_device"]
 
@@ -44,19 +45,9 @@ def opened_at(fd: int) -> int:
 def tap_device(ns: NetNS, name: str) -> int | None:
     """Device number of the macvtap `name` in `ns`; None when there is none, or no sysfs."""
     try:
-        folder = os.open(f"class/net/{name}/macvtap", os.O_RDONLY | os.O_DIRECTORY, dir_fd=ns.sysfs)
-        try:
-            (node,) = os.listdir(folder)  # noqa: PTH208  (a path cannot be a descriptor)
-            fd = os.open(f"{node}/dev", os.O_RDONLY, dir_fd=folder)
-            try:
-                major, minor = os.read(fd, 32).split(b":")
-            finally:
-                os.close(fd)
-        finally:
-            os.close(folder)
+        return device_number(ns, name)
     except OSError:
         return None
-    return os.makedev(int(major), int(minor))
 
 
 def read_openers(devices: Collection[int]) -> list[Opener]:

@@ -34,6 +34,7 @@ __all__ = [
     "IFF_VNET_HDR",
     "Offload",
     "Tap",
+    "device_number",
 ]
 
 IFF_TAP = 0x0002
@@ -112,7 +113,7 @@ class Tap(Resource):
         link (or has not the address `mac`), KernelError when the kernel refuses.
         """
         try:
-            device = _device_number(ns, name)
+            device = device_number(ns, name)
         except FileNotFoundError:
             raise KernelError(f"open tap {name}", errno.ENODEV, "no such macvtap link") from None
         return cls.of_device(
@@ -157,7 +158,7 @@ class Tap(Resource):
 
         Non-blocking all the same. Raises OSError.
         """
-        return cls(_open_node(_device_number(ns, name)), name, header=_DEFAULT_HEADER)
+        return cls(_open_node(device_number(ns, name)), name, header=_DEFAULT_HEADER)
 
     # ------------------------------------------------------------------ frames
 
@@ -323,8 +324,8 @@ class Tap(Resource):
         self.fd = -1
 
 
-def _device_number(ns: NetNS, name: str) -> int:
-    """Device number of a macvtap link, from the sysfs of its own namespace."""
+def device_number(ns: NetNS, name: str) -> int:
+    """Device number of the macvtap `name`, from the sysfs of its own namespace. Raises OSError."""
     folder = os.open(f"class/net/{name}/macvtap", os.O_RDONLY | os.O_DIRECTORY, dir_fd=ns.sysfs)
     try:
         (node,) = os.listdir(folder)  # noqa: PTH208  (a path cannot be a descriptor)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.report.casefile import failure_text
 from harness.report.compare import Comparison, compare
 from harness.report.compared import print_comparison
+from harness.report.evidence_text import failure_text
 from harness.report.folder import EvidenceFolder
 from harness.report.ktap import to_ktap
 from harness.report.last import evidence_texts, last_folder, results_of

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.report.capture import capture_of
-from harness.report.casefile import case_text
+from harness.report.evidence_text import case_text
 from harness.report.matrix import reproduce
 from harness.report.record import Record
 from harness.testbed.verdict import Verdict

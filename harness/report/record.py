@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from harness.report.findings import findings
+from harness.report.evidence_lines import findings
 from harness.testbed.verdict import Difference, Outcome, Verdict
 
 __all__ = ["CellOutcome", "Record", "Run"]

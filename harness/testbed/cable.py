@@ -11,7 +11,6 @@ got what is asked of named ends. It comes up in some 3 ms, so every case can hav
 from __future__ import annotations
 
 import fcntl
-import os
 import socket
 import struct
 from collections.abc import Iterable
@@ -20,11 +19,11 @@ from itertools import count
 
 from harness.frames import ETHERTYPE_EXPERIMENTAL, Frame, Kind, payload
 from harness.kernel import links
+from harness.kernel.affinity import pinned
 from harness.kernel.features import Backend
 from harness.kernel.linkstate import LinkState, link_state, wait_for_link
 from harness.kernel.netlink import Request
 from harness.kernel.netns import NetNS
-from harness.kernel.syscalls import current_cpu
 from harness.kernel.taps import Tap
 from harness.parts import BROADCAST_MAC, Guest, Mode, is_multicast
 from harness.resource import Resource
@@ -57,7 +56,7 @@ class Cable(Resource):
         self._sources: dict[str, tuple[str, ...]] = {}
         self._undo = ExitStack()
         try:
-            self._pin()
+            self._undo.enter_context(pinned())
             self.ns = self._undo.enter_context(NetNS.create())
             self._socket = self._undo.enter_context(
                 self.ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0))
@@ -85,12 +84,6 @@ class Cable(Resource):
         except BaseException:
             self.close()
             raise
-
-    def _pin(self) -> None:
-        before = os.sched_getaffinity(0)
-        if len(before) > 1:
-            os.sched_setaffinity(0, {current_cpu()})
-            self._undo.callback(os.sched_setaffinity, 0, before)
 
     # ------------------------------------------------------------------ links
 

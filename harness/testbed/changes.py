@@ -7,13 +7,13 @@ their state, hairpin, learning and flooding. For anything else a testbed is buil
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.errors import KernelError
 from harness.kernel import links
 from harness.kernel.netlink import Request
+from harness.kernel.waiting import look_until
 from harness.parts import Guest, LowerKind, Mode
 from harness.testbed.wiring import Wiring
 from harness.topology import Topology
@@ -127,12 +127,15 @@ def settle(wiring: Wiring) -> None:
 
     Raises KernelError when they do not.
     """
-    give_up = time.monotonic() + _SETTLED_WITHIN
-    while unsettled := [*_unsettled_ports(wiring), *_unsettled_guests(wiring)]:
-        if time.monotonic() > give_up:
-            raise KernelError(
-                "wait for the carrier", errno.ETIMEDOUT, f"not settled: {', '.join(unsettled)}"
-            )
+    unsettled = look_until(
+        lambda: [*_unsettled_ports(wiring), *_unsettled_guests(wiring)],
+        lambda names: not names,
+        within=_SETTLED_WITHIN,
+    )
+    if unsettled:
+        raise KernelError(
+            "wait for the carrier", errno.ETIMEDOUT, f"not settled: {', '.join(unsettled)}"
+        )
 
 
 def _unsettled_ports(wiring: Wiring) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -12,11 +11,11 @@ from contextlib import ExitStack
 
 from harness.errors import KernelError
 from harness.frames import Frame, Kind, ident_offset, payload
+from harness.kernel.affinity import pinned
 from harness.kernel.features import Backend
 from harness.kernel.netns import on_thread
 from harness.kernel.packets import plain_socket
 from harness.kernel.stock import Stock
-from harness.kernel.syscalls import current_cpu
 from harness.kernel.taps import Tap
 from harness.model.bridge import behind, primed
 from harness.parts import BROADCAST_MAC, NOWHERE_MAC, Guest
@@ -65,7 +64,7 @@ class LiveNetwork(Resource):
         self._dirty = False
         self._undo = ExitStack()
         try:
-            self._pin()
+            self._undo.enter_context(pinned())
             self.wiring = self._undo.enter_context(Wiring(topology, stock))
             self.endpoints: dict[str, Endpoint] = {}
             self._undo.callback(_close_all, self.endpoints)
@@ -77,12 +76,6 @@ class LiveNetwork(Resource):
         except BaseException:
             self.close()
             raise
-
-    def _pin(self) -> None:
-        before = os.sched_getaffinity(0)
-        if len(before) > 1:
-            os.sched_setaffinity(0, {current_cpu()})
-            self._undo.callback(os.sched_setaffinity, 0, before)
 
     # ------------------------------------------------------------------ building
 

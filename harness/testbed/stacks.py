@@ -32,7 +32,7 @@ from harness.kernel.processes import Family, Finished, Process
 from harness.kernel.procnet import Address6, addresses6, arp_table
 from harness.kernel.taps import Tap
 from harness.kernel.tun import Tun
-from harness.kernel.waiting import until
+from harness.kernel.waiting import look_until
 from harness.parts import Guest
 from harness.resource import Resource
 from harness.testbed.wiring import Wiring
@@ -149,11 +149,12 @@ class Stacks(Resource):
         """Pumps run, the switches forward, every link has its carrier."""
         for pump in self._pumps:
             pump.wait_until(lambda pump=pump: pump.stdout != "", timeout=_READY_WITHIN)  # type: ignore[misc]
-        if not until(lambda: not self._not_ready(), within=_READY_WITHIN):
+        link = look_until(self._not_ready, lambda link: not link, within=_READY_WITHIN)
+        if link:
             raise KernelError(
                 "bring the stacks up",
                 errno.ETIMEDOUT,
-                f"no carrier, or not forwarding, after {_READY_WITHIN:g} s: {self._not_ready()}",
+                f"no carrier, or not forwarding, after {_READY_WITHIN:g} s: {link}",
             )
 
     def _not_ready(self) -> str:
@@ -227,14 +228,14 @@ class Stacks(Resource):
         def mine() -> list[Address6]:
             return [a for a in addresses6(self.namespace(station)) if a.link == station]
 
-        def settled() -> bool:
-            found = mine()
+        def settled(found: list[Address6]) -> bool:
             return bool(found) and all(a.duplicate or not a.tentative for a in found)
 
-        if not until(settled, within=within):
-            said = ", ".join(str(a.address) for a in mine()) or "no address"
+        found = look_until(mine, settled, within=within)
+        if not settled(found):
+            said = ", ".join(str(a.address) for a in found) or "no address"
             raise KernelError(f"detect duplicates of {station}", errno.ETIMEDOUT, said)
-        return mine()
+        return found
 
     # ------------------------------------------------------------------ programs
 

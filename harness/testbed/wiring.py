@@ -271,8 +271,9 @@ class Wiring(Resource):
 
     def set_mode(self, guest: str, mode: Mode) -> None:
         """Change the mode of a live macvtap. The topology does not learn of it."""
-        request = links.change_macvtap(guest, index=self.index[guest], mode=mode)
-        self.host.rtnl.transact([request])
+        changed = replace(self.topology.guest(guest), mode=mode)
+        request = links.change_guest(changed, index=self.index[guest])
+        self.namespace_of(guest).rtnl.transact([request])
 
     def close(self) -> None:
         """Let go of every namespace, and so of every link; idempotent."""

@@ -22,11 +22,10 @@ from harness import (
     Switch,
     Topology,
 )
-from harness.kernel.features import Backend, probe
+from harness.kernel.features import Backend, missing_for, probe
 from harness.kernel.links import delete_link
 from harness.kernel.openers import read_openers, tap_device
 from harness.kernel.privileges import ensure_namespaces
-from harness.plugin import missing_for
 from harness.testbed import Testbed
 from harness.testbed.drift import drift
 

@@ -89,7 +89,7 @@ def test_too_slow(family, ns):
 
 def test_ready_when_it_listens(family, ns):
     """Started means ready: whoever connects then is not refused."""
-    code = "import socket, time; s = socket.create_server(('', 4567)); time.sleep(1000)"
+    code = "import signal, socket; s = socket.create_server(('', 4567)); signal.pause()"
     with family.spawn(ns, [sys.executable, "-c", code]) as server:
         server.wait_until(listening(ns, 4567))
         with ns.run(socket.socket) as client:

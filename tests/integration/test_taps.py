@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness import ForeignTapError, Guest, KernelError, Mode, Topology
-from harness.kernel import taps
 from harness.kernel.features import Backend, probe
 from harness.kernel.links import delete_link
 from harness.kernel.privileges import ensure_namespaces
-from harness.kernel.taps import Offload, Tap
+from harness.kernel.taps import Offload, Tap, device_number
 from harness.testbed import Testbed
 from harness.testbed.wiring import Wiring
 
@@ -32,7 +31,7 @@ def wiring():
 
 def test_another_guests_device_is_refused(wiring):
     """The device number of b, asked for as a: closed unread."""
-    device = taps._device_number(wiring.host, "b")
+    device = device_number(wiring.host, "b")
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(ForeignTapError, match="belongs to 'b'"):
         Tap.of_device(device, "a")
@@ -44,7 +43,7 @@ def test_same_name_in_another_namespace_is_refused(wiring):
     other = Topology([Guest("a", Mode.BRIDGE, mac="02:68:70:01:00:99")])
     with Wiring(other) as elsewhere:
         elsewhere.build()
-        device = taps._device_number(elsewhere.host, "a")
+        device = device_number(elsewhere.host, "a")
         with pytest.raises(ForeignTapError, match="02:68:70:01:00:99"):
             Tap.of_device(device, "a", mac=wiring.topology.macs["a"])
 
@@ -54,7 +53,7 @@ def test_index_collision_between_namespaces(wiring):
     with Wiring(wiring.topology) as twin:
         twin.build()
         assert twin.index == wiring.index
-        assert taps._device_number(twin.host, "a") != taps._device_number(wiring.host, "a")
+        assert device_number(twin.host, "a") != device_number(wiring.host, "a")
         Tap.open(twin.host, "a", mac=wiring.topology.macs["a"]).close()
 
 

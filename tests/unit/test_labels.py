@@ -1,11 +1,8 @@
-"""What a topology is called in the matrix, and what a kernel lacks for one."""
-
-from types import SimpleNamespace
+"""What a topology is called in the matrix."""
 
 import pytest
 
 from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
-from harness.plugin import missing_for
 from harness.report.labels import column_of
 from harness.topology import Topology
 
@@ -91,33 +88,6 @@ def test_column(guests, hairpin, column):
 )
 def test_column_names_what_is_special(parts, special):
     assert column_of(Topology([Guest("a")], **parts))[0] == f"vepa{special}"
-
-
-@pytest.mark.parametrize(
-    ("topology", "missing", "reason"),
-    [
-        pytest.param(Topology(), {"dummy", "vlan", "vlan filtering"}, "", id="needs none of it"),
-        pytest.param(Topology(lowers=VLAN_ON_DUMMY), set(), "", id="lacks nothing"),
-        pytest.param(
-            Topology(lowers=VLAN_ON_DUMMY), {"vlan"}, "this kernel has no vlan", id="lacks one"
-        ),
-        pytest.param(
-            Topology(lowers=VLAN_ON_DUMMY),
-            {"dummy", "vlan"},
-            "this kernel has no dummy and no vlan",
-            id="lacks two",
-        ),
-        pytest.param(
-            Topology(switch=Switch(vlan_filtering=True)),
-            {"vlan filtering"},
-            "this kernel has no vlan filtering",
-            id="the switch",
-        ),
-    ],
-)
-def test_missing(topology, missing, reason):
-    features = SimpleNamespace(missing=dict.fromkeys(missing, "ENOTSUP"))
-    assert missing_for(topology, features) == reason
 
 
 def test_hairpin_of_several_switches():

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from harness.errors import TopologyError
 from harness.parts import External, Guest, Lower, LowerKind, Mode, Port, Router, Switch
 from harness.topofile import dump_topology, load_topology, parse_topology
-from harness.topology import RESERVED_NAMES, Topology
+from harness.topology import Topology
+from harness.validity import RESERVED_NAMES
 
 # ---------------------------------------------------------------------- round trip
 

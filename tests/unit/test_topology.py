@@ -16,7 +16,8 @@ from harness.parts import (
     Router,
     Switch,
 )
-from harness.topology import RESERVED_NAMES, Topology
+from harness.topology import Topology
+from harness.validity import RESERVED_NAMES
 
 VLAN = {"kind": LowerKind.VLAN, "parent": "lower"}
 VLAN5 = Lower(name="vlan5", vlan=5, **VLAN)

@@ -29,7 +29,6 @@ from harness.kernel.links.ip import add_address, delete_neighbour, set_neighbour
 from harness.kernel.links.macvtap import (
     add_macvtap,
     change_guest,
-    change_macvtap,
     configure_macvtap,
     new_macvtap,
     set_guest,
@@ -46,7 +45,6 @@ __all__ = [
     "add_veth",
     "add_vlan",
     "change_guest",
-    "change_macvtap",
     "configure_macvtap",
     "delete_link",
     "delete_neighbour",

@@ -14,13 +14,13 @@ from harness.kernel.links.message import (
     info,
     link_request,
     remembered,
+    set_request,
 )
 from harness.kernel.netlink import (
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REQUEST,
-    RTM_SETLINK,
     Request,
 )
 from harness.parts import Port
@@ -71,12 +71,10 @@ def set_bridge_port(port: Port, *, index: int) -> Request:
         ("IFLA_BRPORT_MCAST_FLOOD", int(port.multicast_flood)),
     ]
     # br_setlink reads settings from a nested attribute only; without the flag it is a state.
-    return link_request(
+    return set_request(
         f"set switch port {port.to}",
         [("IFLA_PROTINFO", {"attrs": settings}, NESTED)],
         index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
         family=socket.AF_BRIDGE,
     )
 
@@ -91,12 +89,10 @@ def set_bridge_vlans(
         flags = _BRIDGE_VLAN_PVID | _BRIDGE_VLAN_UNTAGGED
         members.append(("IFLA_BRIDGE_VLAN_INFO", {"flags": flags, "vid": pvid}))
     members += [("IFLA_BRIDGE_VLAN_INFO", {"flags": 0, "vid": vid}) for vid in tagged]
-    return link_request(
+    return set_request(
         f"set VLANs of switch port {name}",
         [("IFLA_AF_SPEC", {"attrs": members}, NESTED)],
         index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
         family=socket.AF_BRIDGE,
     )
 

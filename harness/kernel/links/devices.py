@@ -12,9 +12,10 @@ from harness.kernel.links.message import (
     info,
     link_request,
     remembered,
+    set_request,
     words,
 )
-from harness.kernel.netlink import NLM_F_ACK, NLM_F_REQUEST, RTM_SETLINK, Request
+from harness.kernel.netlink import NLM_F_ACK, NLM_F_REQUEST, Request
 
 __all__ = [
     "add_dummy",
@@ -87,12 +88,10 @@ def add_vlan(name: str, *, index: int, parent: int, vlan: int, mac: str = "") ->
 @remembered
 def set_link(name: str, *, index: int, up: bool) -> Request:
     """Bring a link up or down."""
-    return link_request(
+    return set_request(
         f"set link {name} {'up' if up else 'down'}",
         [],
         index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
         set_flags=IFF_UP * up,
         change=IFF_UP,
     )
@@ -101,37 +100,19 @@ def set_link(name: str, *, index: int, up: bool) -> Request:
 @remembered
 def set_mac(name: str, mac: str, *, index: int) -> Request:
     """Give a link another address."""
-    return link_request(
-        f"set the address of {name} to {mac}",
-        [("IFLA_ADDRESS", mac)],
-        index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
-    )
+    return set_request(f"set the address of {name} to {mac}", [("IFLA_ADDRESS", mac)], index=index)
 
 
 @remembered
 def set_mtu(name: str, mtu: int, *, index: int) -> Request:
     """Set the MTU of a link, in bytes."""
-    return link_request(
-        f"set MTU of {name} to {mtu}",
-        [("IFLA_MTU", mtu)],
-        index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
-    )
+    return set_request(f"set MTU of {name} to {mtu}", [("IFLA_MTU", mtu)], index=index)
 
 
 @remembered
 def set_queue_length(name: str, *, index: int, frames: int) -> Request:
     """Change a link's txqueuelen, which is the length of a tap's queue (tap_queue_resize)."""
-    return link_request(
-        f"set queue length of {name}",
-        [("IFLA_TXQLEN", frames)],
-        index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
-    )
+    return set_request(f"set queue length of {name}", [("IFLA_TXQLEN", frames)], index=index)
 
 
 def set_attributes(
@@ -156,13 +137,7 @@ def set_attributes(
 
 def move_link(name: str, *, index: int, to: int) -> Request:
     """Move a link into the namespace of the descriptor `to`; it goes down, its index stays."""
-    return link_request(
-        f"move {name} to another namespace",
-        [("IFLA_NET_NS_FD", to)],
-        index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
-    )
+    return set_request(f"move {name} to another namespace", [("IFLA_NET_NS_FD", to)], index=index)
 
 
 @remembered

@@ -12,15 +12,15 @@ from harness.kernel.links.message import (
     info,
     link_request,
     remembered,
+    set_request,
     words,
 )
-from harness.kernel.netlink import RTM_SETLINK, Request
+from harness.kernel.netlink import Request
 from harness.parts import Guest, Mode
 
 __all__ = [
     "add_macvtap",
     "change_guest",
-    "change_macvtap",
     "configure_macvtap",
     "new_macvtap",
     "set_guest",
@@ -72,12 +72,10 @@ def _state(guest: Guest) -> int:
 @remembered
 def set_guest(guest: Guest, *, index: int) -> Request:
     """Bring the guest's macvtap up or down, and set what it wants to hear."""
-    return link_request(
+    return set_request(
         f"set guest {guest.name}",
         [],
         index=index,
-        kind=RTM_SETLINK,
-        flags=CHANGE,
         set_flags=_state(guest),
         change=IFF_UP | IFF_PROMISC | IFF_ALLMULTI,
     )
@@ -103,17 +101,6 @@ def change_guest(guest: Guest, *, index: int) -> Request:
     return link_request(
         f"change macvtap {guest.name}",
         [info("macvtap", data)],
-        index=index,
-        flags=CHANGE,
-    )
-
-
-@remembered
-def change_macvtap(name: str, *, index: int, mode: Mode) -> Request:
-    """Change the mode of a live macvtap (macvlan_changelink)."""
-    return link_request(
-        f"set macvtap {name} to {mode}",
-        [info("macvtap", [("IFLA_MACVTAP_MODE", _MODES[mode])])],
         index=index,
         flags=CHANGE,
     )

@@ -11,6 +11,7 @@ from harness.kernel.netlink import (
     NLM_F_EXCL,
     NLM_F_REQUEST,
     RTM_NEWLINK,
+    RTM_SETLINK,
     LinkMessage,
     Request,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "info",
     "link_request",
     "remembered",
+    "set_request",
     "words",
 ]
 
@@ -64,6 +66,28 @@ def link_request(
     message["change"] = set_flags if change is None else change
     message["attrs"] = attributes
     return Request(purpose, message, kind, flags)
+
+
+def set_request(
+    purpose: str,
+    attributes: Attributes,
+    *,
+    index: int,
+    set_flags: int = 0,
+    change: int | None = None,
+    family: int = 0,
+) -> Request:
+    """A request to set what a link has whatever its kind (RTM_SETLINK reads no IFLA_LINKINFO)."""
+    return link_request(
+        purpose,
+        attributes,
+        index=index,
+        kind=RTM_SETLINK,
+        flags=CHANGE,
+        set_flags=set_flags,
+        change=change,
+        family=family,
+    )
 
 
 def info(kind: str, data: Attributes | None = None) -> tuple[str, dict[str, Attributes]]:

@@ -9,8 +9,8 @@ import pytest
 
 from harness.kernel.drops import Drop
 from harness.report.capture import capture_of, told_apart
-from harness.report.casefile import case_text
-from harness.report.findings import findings
+from harness.report.evidence_lines import findings
+from harness.report.evidence_text import case_text
 from harness.report.folder import MOST_EVIDENCE, EvidenceFolder
 from harness.testbed.evidence import Repeat
 from harness.topofile import parse_topology

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.report.capture import told_apart
-from harness.report.findings import counters_of, drops_of
+from harness.report.evidence_lines import counters_of, drops_of
 from harness.report.record import Record
 from harness.testbed.evidence import Evidence, Repeat
 from harness.testbed.verdict import Verdict
