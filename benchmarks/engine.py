@@ -23,8 +23,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path as File
 
+from harness.bench.paths import PATHS, open_path
+
 from harness.bench.ends import Path
-from harness.bench.paths import PATHS, fitted, open_path
+from harness.bench.plan import fitted
 from harness.bench.trial import GSO, spec_for
 from harness.kernel.engine import (
     BlockReceiver,
@@ -147,7 +149,8 @@ def sockets(path: Path, frame: str) -> None:
     length, at = len(spec.frame(0)), spec.number_at
     pool = Pool.of(spec, 256)
     a, b = path.a, path.b
-    assert a.ns and b.ns
+    assert a.ns
+    assert b.ns
     with ExitStack() as undo:
         bypassing = undo.enter_context(plain_socket(a.ns, a.link))
         ringed = undo.enter_context(plain_socket(a.ns, a.link))
@@ -180,7 +183,7 @@ def sockets(path: Path, frame: str) -> None:
 def alternate(
     senders: dict[str, Send], receivers: dict[str, Receive], drain: Receive, batch: int
 ) -> dict[str, list[float]]:
-    """ns per frame of each way, round by round."""
+    """Nanoseconds per frame of each way, round by round."""
     figures: dict[str, list[float]] = {}
     sender = next(iter(senders.values()))
 
@@ -210,7 +213,7 @@ def alternate(
 
 
 def by_block(ring: BlockReceiver, senders: dict[str, Send], drain: Receive) -> list[float]:
-    """ns per frame of looking at full blocks, where the kernel has done the rest before."""
+    """Nanoseconds per frame of looking at full blocks, where the kernel has done the rest before."""
     send = senders["packet socket, io_uring"]
     figures = []
     for _ in range(ROUNDS // 3):

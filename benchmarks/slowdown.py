@@ -14,16 +14,18 @@ import subprocess
 import sys
 from functools import partial
 
+from harness.bench.paths import PATHS, open_path
+
 from harness.bench.comparison import compare_runs
 from harness.bench.crew import Crew
 from harness.bench.ends import Path
 from harness.bench.measurement import Run, Test
-from harness.bench.paths import PATHS, open_path
 from harness.bench.plan import QUICK, Selection
 from harness.bench.session import Session
 from harness.bench.subjects import Forwarding
 from harness.kernel.features import probe
-from harness.report.benchmarks import BenchProgress, print_bench_comparison
+from harness.report.benchcompared import print_bench_comparison
+from harness.report.benchprogress import BenchProgress
 from harness.report.terminal import make_console
 
 ENOUGH = 40  # filters: some 15 % of what a frame of 64 bytes costs

@@ -15,14 +15,11 @@ from harness.bench.session import Session
 from harness.errors import UnfitError
 from harness.kernel.features import Backend, probe, require
 from harness.kernel.privileges import ensure_namespaces
-from harness.report.benchmarks import (
-    BenchProgress,
-    draw_plots,
-    load_run,
-    print_bench,
-    print_bench_comparison,
-    save_run,
-)
+from harness.report.benchcompared import print_bench_comparison
+from harness.report.benchmarks import load_run, save_run
+from harness.report.benchprogress import BenchProgress
+from harness.report.benchtables import print_bench
+from harness.report.plots import draw_plots
 from harness.report.terminal import make_console
 from harness.suite import EXIT_DIFFERS, EXIT_INTERRUPTED, EXIT_OK, hand_over, run_folder
 
@@ -73,4 +70,4 @@ def _tell(run: Run, earlier: Run | None, base: Path | None, folder: Path, output
         return EXIT_OK
     comparison = compare_runs(earlier, run)
     print_bench_comparison(comparison, console)
-    return EXIT_DIFFERS if comparison.slower else EXIT_OK
+    return EXIT_DIFFERS if comparison.is_slower else EXIT_OK

@@ -98,8 +98,12 @@ class Plan:
 
     name: str
     rounds: int
+    """Of forwarding: what two runs are compared by wants many."""
+    loaded_every: int
+    """Every how many rounds the tests are made that take longer."""
     frames: tuple[str, ...]
-    """Of the paths in `thorough`; the others get the first and the last."""
+    """Of the paths in `thorough`; the others get those in `few`."""
+    few: tuple[str, ...]
     thorough: tuple[str, ...]
     guests: tuple[int, ...]
     queues: tuple[int, ...]
@@ -126,11 +130,11 @@ class Plan:
             if not chosen.wants_path(spec.name):
                 continue
             thorough = spec.name in self.thorough
-            frames = chosen.frames or (self.frames if thorough else _ends(self.frames))
+            frames = chosen.frames or (self.frames if thorough else self.few)
             for frame in frames:
                 yield Entry(Test.FORWARDING, spec, frame)
             if thorough or chosen.paths:
-                yield from self._loaded(spec, chosen.frames or _ends(self.frames))
+                yield from self._loaded(spec, chosen.frames or self.few)
         yield from self._variants()
 
     def _loaded(self, spec: PathSpec, frames: tuple[str, ...]) -> Iterator[Entry]:
@@ -166,20 +170,18 @@ def _fits(length: int) -> bool:
     return _SHORTEST <= length <= _LONGEST
 
 
-def _ends(frames: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((frames[0], frames[-1])))
-
-
 QUICK = Plan(
     name="quick",
-    rounds=5,
+    rounds=15,
+    loaded_every=5,
     frames=("64", "1518", GSO),
+    few=("64",),
     thorough=(PATHS[0].name,),
     guests=(100,),
     queues=(),
     queue_lengths=(500,),
     loads=(0.5,),
-    forwarding_seconds=0.06,
+    forwarding_seconds=0.025,
     trial_seconds=0.03,
     latency_seconds=0.05,
     rival_seconds=0.15,
@@ -190,14 +192,16 @@ QUICK = Plan(
 
 FULL = Plan(
     name="full",
-    rounds=7,
+    rounds=15,
+    loaded_every=3,
     frames=(*SIZES, JUMBO, GSO),
+    few=("64", "1518", GSO),
     thorough=tuple(spec.name for spec in PATHS[:4]),
     guests=(10, 100, 1000),
     queues=(2, 4),
     queue_lengths=(100, 500, 1000),
     loads=(0.5, 0.9),
-    forwarding_seconds=0.15,
+    forwarding_seconds=0.06,
     trial_seconds=0.2,
     latency_seconds=0.5,
     rival_seconds=1.0,

@@ -78,21 +78,25 @@ class Session:
     def _measure(self) -> None:
         with ExitStack() as undo:
             self._subjects.extend(self._open(undo))
-            rounds = self.plan.rounds
-            total = rounds * len(self._subjects)
-            failed: set[int] = set()
-            for number in range(rounds):
-                for at, subject in enumerate(self._subjects):
-                    what = f"{subject.title} (round {number + 1} of {rounds})"
-                    self.listener.step(number * len(self._subjects) + at, total, what)
-                    if at not in failed:
-                        try:
-                            self.listener.rate(subject.sample(self.crew))
-                        except KernelError as error:
-                            failed.add(at)
-                            self.missing[subject.title] = str(error)
+            turns = list(self._turns())
+            for done, (number, subject) in enumerate(turns):
+                what = f"{subject.title} (round {number} of {self.plan.rounds})"
+                self.listener.step(done, len(turns), what)
+                if subject.title not in self.missing:
+                    try:
+                        self.listener.rate(subject.sample(self.crew))
+                    except KernelError as error:
+                        self.missing[subject.title] = str(error)
         for measurement in self._in_one_go():
             self._finished.append(measurement)
+
+    def _turns(self) -> Iterator[tuple[int, Subject]]:
+        """Whose turn it is, round by round, counted from 1."""
+        for number in range(self.plan.rounds):
+            for subject in self._subjects:
+                quick = subject.test is Test.FORWARDING
+                if quick or number % self.plan.loaded_every == 0:
+                    yield number + 1, subject
 
     def _in_one_go(self) -> Iterator[Measurement]:
         """What has rounds of its own."""

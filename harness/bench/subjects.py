@@ -200,7 +200,7 @@ class Loss(Subject):
         curve = loss_curve(crew, self.path, self.spec, loads=self.loads, seconds=self.seconds)
         self._curves.append(curve)
         offered, lost = curve[-1]
-        self.samples.append(100 * lost)
+        self.samples.append(lost)
         return offered
 
     def measurement(self) -> Measurement:
@@ -210,7 +210,7 @@ class Loss(Subject):
             self.test,
             self.path.name,
             self.frame,
-            "% lost",
+            "share",
             tuple(self.samples),
             variant="full load",
             better=Better.LOWER,
