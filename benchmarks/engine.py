@@ -23,9 +23,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path as File
 
-from harness.bench.paths import PATHS, open_path
-
 from harness.bench.ends import Path
+from harness.bench.paths import PATHS, open_path
 from harness.bench.plan import fitted
 from harness.bench.trial import GSO, spec_for
 from harness.kernel.engine import (
@@ -213,7 +212,7 @@ def alternate(
 
 
 def by_block(ring: BlockReceiver, senders: dict[str, Send], drain: Receive) -> list[float]:
-    """Nanoseconds per frame of looking at full blocks, where the kernel has done the rest before."""
+    """Nanoseconds per frame of looking at full blocks; the kernel has done the rest before."""
     send = senders["packet socket, io_uring"]
     figures = []
     for _ in range(ROUNDS // 3):

@@ -14,12 +14,11 @@ import subprocess
 import sys
 from functools import partial
 
-from harness.bench.paths import PATHS, open_path
-
 from harness.bench.comparison import compare_runs
 from harness.bench.crew import Crew
 from harness.bench.ends import Path
 from harness.bench.measurement import Run, Test
+from harness.bench.paths import PATHS, open_path
 from harness.bench.plan import QUICK, Selection
 from harness.bench.session import Session
 from harness.bench.subjects import Forwarding

@@ -8,10 +8,20 @@ An end is a descriptor that takes and gives whole frames, as a hypervisor uses i
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from harness.kernel.engine import (
+    Pool,
+    Receiver,
+    Sender,
+    VhostReceiver,
+    VhostSender,
+    make_receiver,
+    make_sender,
+)
 from harness.kernel.netns import NetNS
 from harness.resource import Resource
 
@@ -26,6 +36,8 @@ class EndKind(StrEnum):
     TAP = "tap"
     PACKET = "packet socket"
     PIPE = "pipe"
+    VHOST = "vhost-net"
+    """A tap that vhost-net's thread reads and writes, once a sender or receiver is made."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +62,27 @@ class End:
         """Every descriptor of it."""
         return self.fd, *self.queues
 
+    def sender(self, pool: Pool) -> Sender:
+        """The fastest way to send a pool from here. Raises OSError."""
+        return (
+            VhostSender(self.fd, pool) if self.kind is EndKind.VHOST else make_sender(self.fd, pool)
+        )
+
+    def receiver(self, length: int, *, number_at: int, stamped: bool = False) -> Receiver:
+        """The fastest way to receive frames of up to `length` bytes here. Raises OSError."""
+        if self.kind is EndKind.VHOST:
+            return VhostReceiver(self.fd, length, number_at=number_at)
+        return make_receiver(self.fd, length, number_at=number_at, stamped=stamped)
+
 
 @dataclass
 class Path(Resource):
     """A live way for frames from `a` to `b` (and back). Use it in a `with` statement.
 
     `others` are further receivers of what is broadcast. `queue` is how many frames `b` holds
-    while nobody reads. `undo` takes everything down.
+    while nobody reads: exactly so many where `b` is a tap whose queue has not been read since the
+    path was opened (one that has been may hold 15 fewer: ptr_ring gives places back in batches),
+    at least so many elsewhere. `undo` takes everything down.
     """
 
     name: str
@@ -70,6 +96,10 @@ class Path(Resource):
     """Source addresses to send from in turn; a's own when there are none."""
     targets: tuple[bytes, ...] = field(default=())
     """Addresses to send to in turn; b's own when there are none."""
+    ip_only: bool = False
+    """Whether only IPv4 finds its way: frames then need `FrameSpec.flows`."""
+    namespaces: Mapping[str, NetNS] = field(default_factory=dict)
+    """What lies between the ends, by name: host, switch, …; for counters, and for meddling."""
 
     def close(self) -> None:
         """Take it down; idempotent."""

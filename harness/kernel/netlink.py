@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from pyroute2.netlink import nlmsg
@@ -31,6 +32,10 @@ RTM_NEWLINK = 16
 RTM_GETLINK = 18
 RTM_SETLINK = 19
 
+# Answers wait in the socket's buffer: one takes 768 bytes of it, and some 270 are too many for
+# net.core.rmem_default (netlink_ack).
+_BATCH = 128
+
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_ACK_TLVS = 0x200
@@ -49,7 +54,8 @@ class LinkMessage(ifinfmsg):  # type: ignore[misc]
     """pyroute2's link message, with the macvlan attributes that 0.9.7 lacks.
 
     Added: the broadcast queue's length as asked for and as in use, and the cutoff below which
-    a group bypasses the queue (include/uapi/linux/if_link.h, IFLA_MACVLAN_BC_*).
+    a group bypasses the queue (include/uapi/linux/if_link.h, IFLA_MACVLAN_BC_*). And ipvtap, whose
+    attributes are ipvlan's.
     """
 
     class ifinfo(ifinfmsg.ifinfo):  # type: ignore[misc]  # noqa: N801  (pyroute2 looks it up by this name)
@@ -65,7 +71,10 @@ class LinkMessage(ifinfmsg):  # type: ignore[misc]
                 ("IFLA_MACVTAP_BC_CUTOFF", "int32"),
             )
 
-        data_map = ifinfmsg.ifinfo.data_map | {"macvtap": macvtap_data}
+        data_map = ifinfmsg.ifinfo.data_map | {
+            "macvtap": macvtap_data,
+            "ipvtap": ifinfmsg.ifinfo.data_map["ipvlan"],
+        }
 
 
 @dataclass(frozen=True)
@@ -108,19 +117,27 @@ class Rtnl:
         self._sequence = 0
 
     def transact(self, requests: Iterable[Request]) -> None:
-        """Send all at once and wait for every acknowledgement.
+        """Send all and wait for every acknowledgement, some hundred at a time.
 
         The kernel goes on after a refused request; the first refusal is raised as KernelError
         once all have been answered.
         """
+        refused: KernelError | None = None
+        waiting = iter(requests)
+        while batch := list(islice(waiting, _BATCH)):
+            found = self._exchange(batch)
+            refused = refused or found
+        if refused:
+            raise refused
+
+    def _exchange(self, batch: list[Request]) -> KernelError | None:
+        """Send these at once; the first refusal once all have been answered."""
         pending: dict[int, Request] = {}
         data = []
-        for request in requests:
+        for request in batch:
             self._sequence += 1
             pending[self._sequence] = request
             data.append(request.encoded(self._sequence))
-        if not data:
-            return
         self._socket.send(b"".join(data))
         refused: KernelError | None = None
         while pending:
@@ -132,8 +149,7 @@ class Rtnl:
                 if code and refused is None:
                     detail = _extended_ack(body) if flags & _NLM_F_ACK_TLVS else ""
                     refused = KernelError(request.purpose, -code, detail)
-        if refused:
-            raise refused
+        return refused
 
     def link(self, name: str) -> Any:
         """The link of that name, as a decoded pyroute2 message. Raises KernelError."""

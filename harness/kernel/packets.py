@@ -25,6 +25,7 @@ __all__ = [
     "PACKET_OUTGOING",
     "Membership",
     "Ring",
+    "end_socket",
     "offload_socket",
     "plain_socket",
     "vnet_socket",
@@ -52,6 +53,9 @@ _SLOTS = 256
 _SLOT = 2048  # bytes: header and the longest frame at MTU 1500 fit
 _BLOCK = 1 << 16
 _LARGE = 1 << 24  # bytes of a socket's buffer
+_LARGEST = 1 << 25  # the kernel doubles it (sock_setsockopt)
+# SO_RCVBUFFORCE and SO_SNDBUFFORCE, which Python does not name, may go beyond the sysctl.
+_BUFFERS = ((socket.SO_RCVBUF, 33), (socket.SO_SNDBUF, 32))
 # struct tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid
 _HEADER_SIZE = 32
 _TAKE = struct.Struct("=II4xH10xHH").unpack_from  # status, len, mac, vlan_tci, vlan_tpid
@@ -153,6 +157,33 @@ def offload_socket(ns: NetNS, name: str) -> socket.socket:
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 sock.setsockopt(socket.SOL_SOCKET, option, _LARGE)
+        except OSError as error:
+            raise KernelError(f"listen on {name}", error.errno or 0) from error
+        undo.pop_all()
+    return sock
+
+
+def end_socket(ns: NetNS, name: str, *, vnet_header: bool = False) -> socket.socket:
+    """A packet socket that is the end of the link `name`: whole frames in and out, no waiting.
+
+    It sends past the queueing discipline, hears all that comes in and nothing that it sends
+    itself, and buffers 64 MiB where it may. With `vnet_header`, ten bytes of virtio-net header
+    stand before each frame (packet_rcv_vnet). Raises KernelError.
+    """
+    with ExitStack() as undo:
+        try:
+            kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+            sock = undo.enter_context(ns.run(lambda: socket.socket(socket.AF_PACKET, kind, 0)))
+            sock.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 1)
+            sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+            if vnet_header:
+                sock.setsockopt(_SOL_PACKET, _PACKET_VNET_HDR, 1)
+            for option, forced in _BUFFERS:
+                try:
+                    sock.setsockopt(socket.SOL_SOCKET, forced, _LARGEST)
+                except PermissionError:  # without root, as much as net.core.rmem_max allows
+                    sock.setsockopt(socket.SOL_SOCKET, option, _LARGEST)
+            sock.bind((name, ETH_P_ALL))
         except OSError as error:
             raise KernelError(f"listen on {name}", error.errno or 0) from error
         undo.pop_all()

@@ -105,17 +105,19 @@ class Tap(Resource):
         vnet_header: int = 0,
         offloads: int = 0,
         multi_queue: bool = False,
+        kind: str = "macvtap",
     ) -> Self:
         """Open a queue of the macvtap `name` in `ns`, non-blocking, send buffer unlimited.
 
         `vnet_header` is the size in bytes of the virtio-net header, 0 for none; `offloads` are
-        Offload bits, which need one. Raises ForeignTapError when what was opened is not that
-        link (or has not the address `mac`), KernelError when the kernel refuses.
+        Offload bits, which need one. `kind` may be ipvtap, whose queues are the same. Raises
+        ForeignTapError when what was opened is not that link (or has not the address `mac`),
+        KernelError when the kernel refuses.
         """
         try:
-            device = device_number(ns, name)
+            device = device_number(ns, name, kind)
         except FileNotFoundError:
-            raise KernelError(f"open tap {name}", errno.ENODEV, "no such macvtap link") from None
+            raise KernelError(f"open tap {name}", errno.ENODEV, f"no such {kind} link") from None
         return cls.of_device(
             device,
             name,
@@ -324,9 +326,9 @@ class Tap(Resource):
         self.fd = -1
 
 
-def device_number(ns: NetNS, name: str) -> int:
+def device_number(ns: NetNS, name: str, kind: str = "macvtap") -> int:
     """Device number of the macvtap `name`, from the sysfs of its own namespace. Raises OSError."""
-    folder = os.open(f"class/net/{name}/macvtap", os.O_RDONLY | os.O_DIRECTORY, dir_fd=ns.sysfs)
+    folder = os.open(f"class/net/{name}/{kind}", os.O_RDONLY | os.O_DIRECTORY, dir_fd=ns.sysfs)
     try:
         (node,) = os.listdir(folder)  # noqa: PTH208  (a path cannot be a descriptor)
         fd = os.open(f"{node}/dev", os.O_RDONLY, dir_fd=folder)

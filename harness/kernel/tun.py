@@ -18,6 +18,7 @@ from typing import Self
 from harness.errors import KernelError, UnfitError
 from harness.kernel.netns import NetNS
 from harness.kernel.taps import (
+    IFF_MULTI_QUEUE,
     IFF_NO_PI,
     IFF_TAP,
     IFF_VNET_HDR,
@@ -44,50 +45,72 @@ _DATAGRAMS = Offload.USO4 | Offload.USO6  # Linux 6.2
 class Tun(Resource):
     """The device `name` of a namespace and its descriptor. Use `Tun.open()` in a `with` statement.
 
-    `offloads` are those that the kernel knows: Offload bits. The device goes with the descriptor.
+    `offloads` are those that the kernel knows: Offload bits. `queues` are the descriptors of
+    further queues. The device goes with the last descriptor.
     """
 
-    def __init__(self, fd: int, name: str, *, offloads: int) -> None:
+    def __init__(self, fd: int, name: str, *, offloads: int, queues: tuple[int, ...] = ()) -> None:
         self.fd = fd
         self.name = name
         self.offloads = offloads
+        self.queues = queues
 
     @classmethod
-    def open(cls, ns: NetNS, name: str, *, index: int, mac: str, vnet_header: int = 10) -> Self:
-        """A new device in `ns`, down, with all offloads, `vnet_header` bytes before each frame.
+    def open(
+        cls,
+        ns: NetNS,
+        name: str,
+        *,
+        index: int,
+        mac: str,
+        vnet_header: int = 10,
+        queues: int = 1,
+    ) -> Self:
+        """A new device in `ns`, down, with that many queues.
 
-        Raises UnfitError where /dev/net/tun cannot be opened, KernelError when the kernel
-        refuses the device.
+        `vnet_header` bytes stand before each frame, and then all offloads are on; with 0 there
+        is no header, and none is. Raises UnfitError where /dev/net/tun cannot be opened,
+        KernelError when the kernel refuses the device.
         """
-        try:
-            # The device is made where its descriptor was opened (tun_chr_open).
-            fd = ns.run(lambda: os.open(_NODE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-        except OSError as error:
-            remedy = "as root: chmod 666" if error.errno in (errno.EACCES, errno.EPERM) else ""
-            raise UnfitError(
-                f"{_NODE} cannot be opened ({error.strerror})",
-                remedy=f"{remedy} {_NODE}" if remedy else "load the module: modprobe tun",
-            ) from error
         with ExitStack() as undo:
-            undo.callback(os.close, fd)
-            flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+            fds = []
+            for _ in range(queues):
+                fds.append(_open_node(ns))
+                undo.callback(os.close, fds[-1])
+            flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR * bool(vnet_header)
+            flags |= IFF_MULTI_QUEUE * (queues > 1)
             hardware = _IFREQ_MAC.pack(b"", _ARPHRD_ETHER, bytes.fromhex(mac.replace(":", "")))
             try:
-                fcntl.ioctl(fd, _TUNSETIFINDEX, _INT.pack(index))
-                fcntl.ioctl(fd, TUNSETIFF, _IFREQ.pack(name.encode(), flags))
-                fcntl.ioctl(fd, TUNSETVNETHDRSZ, _INT.pack(vnet_header))
-                fcntl.ioctl(fd, SIOCSIFHWADDR, hardware)
-                offloads = _most_offloads(fd)
+                fcntl.ioctl(fds[0], _TUNSETIFINDEX, _INT.pack(index))
+                for fd in fds:
+                    fcntl.ioctl(fd, TUNSETIFF, _IFREQ.pack(name.encode(), flags))
+                if vnet_header:
+                    fcntl.ioctl(fds[0], TUNSETVNETHDRSZ, _INT.pack(vnet_header))
+                fcntl.ioctl(fds[0], SIOCSIFHWADDR, hardware)
+                offloads = _most_offloads(fds[0]) if vnet_header else 0
             except OSError as error:
                 raise KernelError(f"make tun device {name}", error.errno or 0) from error
             undo.pop_all()
-        return cls(fd, name, offloads=offloads)
+        return cls(fds[0], name, offloads=offloads, queues=tuple(fds[1:]))
 
     def close(self) -> None:
-        """Close the descriptor, and so remove the device; idempotent."""
+        """Close the descriptors, and so remove the device; idempotent."""
         if self.fd >= 0:
-            os.close(self.fd)
-        self.fd = -1
+            for fd in (self.fd, *self.queues):
+                os.close(fd)
+        self.fd, self.queues = -1, ()
+
+
+def _open_node(ns: NetNS) -> int:
+    try:
+        # The device is made where its descriptor was opened (tun_chr_open).
+        return ns.run(lambda: os.open(_NODE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        remedy = "as root: chmod 666" if error.errno in (errno.EACCES, errno.EPERM) else ""
+        raise UnfitError(
+            f"{_NODE} cannot be opened ({error.strerror})",
+            remedy=f"{remedy} {_NODE}" if remedy else "load the module: modprobe tun",
+        ) from error
 
 
 def _most_offloads(fd: int) -> int:

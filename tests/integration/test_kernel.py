@@ -63,6 +63,23 @@ def test_refusal_names_the_operation():
             wiring.host.rtnl.transact([add_macvtap(second, index=99, lower=wiring.index["lower"])])
 
 
+def test_a_thousand_requests():
+    """However many: each is answered, and a refusal among them keeps none of the others back."""
+    with Wiring(Topology([Guest("a")])) as wiring:
+        wiring.build()
+        requests = [
+            add_macvtap(
+                Guest(f"g{i}", mac=f"02:68:70:09:{i >> 8:02x}:{i & 0xFF:02x}"),
+                index=5000 + i,
+                lower=wiring.index["lower"],
+            )
+            for i in range(1000)
+        ]
+        with pytest.raises(KernelError, match="add macvtap g500: EEXIST"):
+            wiring.host.rtnl.transact([*requests[:501], requests[500], *requests[501:]])
+        assert len(wiring.host.rtnl.links()) == 1000 + 3  # a, lower, lo
+
+
 @pytest.mark.parametrize(
     ("meddle", "says"),
     [

@@ -7,14 +7,18 @@ of a batch the interpreter does nothing for a frame.
 from __future__ import annotations
 
 from harness.kernel.engine.choice import engine_name, make_receiver, make_sender
-from harness.kernel.engine.pool import ETHERTYPE, FRAME_CHECK, FrameSpec, Pool
+from harness.kernel.engine.pool import ETHERTYPE, FRAME_CHECK, SOURCE_IP, TARGET_IP, FrameSpec, Pool
 from harness.kernel.engine.receivers import ReadReceiver, Receiver, UringReceiver
 from harness.kernel.engine.rings import BlockReceiver, RingSender
 from harness.kernel.engine.senders import Sender, UringSender, WriteSender
+from harness.kernel.engine.vhost import VHOST_NODE, VhostReceiver, VhostSender
 
 __all__ = [
     "ETHERTYPE",
     "FRAME_CHECK",
+    "SOURCE_IP",
+    "TARGET_IP",
+    "VHOST_NODE",
     "BlockReceiver",
     "FrameSpec",
     "Pool",
@@ -24,6 +28,8 @@ __all__ = [
     "Sender",
     "UringReceiver",
     "UringSender",
+    "VhostReceiver",
+    "VhostSender",
     "WriteSender",
     "engine_name",
     "make_receiver",

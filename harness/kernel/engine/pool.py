@@ -7,11 +7,20 @@ ns of CLOCK_MONOTONIC; 0 when nobody wants to know.
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["ETHERTYPE", "FRAME_CHECK", "STAMP_AFTER_NUMBER", "FrameSpec", "Pool"]
+__all__ = [
+    "ETHERTYPE",
+    "FRAME_CHECK",
+    "SOURCE_IP",
+    "STAMP_AFTER_NUMBER",
+    "TARGET_IP",
+    "FrameSpec",
+    "Pool",
+]
 
 ETHERTYPE = 0x88B5  # IEEE 802 local experimental: no stack does anything with it
 FRAME_CHECK = 4  # bytes of the frame check sequence, which RFC 2544 counts and a tap does not see
@@ -20,7 +29,8 @@ _NUMBER_AT = 44  # in the frame: behind Ethernet, IPv4 and UDP
 STAMP_AFTER_NUMBER = 4
 _SHORTEST = 60
 _LINE = 64  # bytes of a cache line
-_IP_SOURCE, _IP_TARGET = bytes((198, 18, 0, 1)), bytes((198, 19, 0, 1))  # RFC 2544, C.2.2
+SOURCE_IP, TARGET_IP = "198.18.0.1", "198.19.0.1"  # RFC 2544, C.2.2
+_IP_SOURCE, _IP_TARGET = socket.inet_aton(SOURCE_IP), socket.inet_aton(TARGET_IP)
 _UDP = 17
 _DISCARD = 9  # UDP port
 _number = struct.Struct("=I")

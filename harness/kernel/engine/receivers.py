@@ -8,7 +8,7 @@ import select
 from abc import abstractmethod
 from collections import deque
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from struct import Struct
 
 from harness.kernel.engine.pool import STAMP_AFTER_NUMBER
@@ -23,6 +23,7 @@ _number = Struct("=I").unpack_from
 _stamp = Struct("=Q").unpack_from
 _ERRORS = 1 << 31  # results from here on are negative
 _FEWEST = 32  # reads in a batch
+_MOST = 4096
 _LINE = 64  # bytes of a cache line
 
 
@@ -60,7 +61,10 @@ class Receiver(Resource):
 
 
 class ReadReceiver(Receiver):
-    """read(2) until EAGAIN, looped by the interpreter: where io_uring is forbidden."""
+    """read(2) until EAGAIN, looped by the interpreter: where io_uring is forbidden.
+
+    A batch has an end even where frames come faster than they are read: `_MOST` of them.
+    """
 
     name = "read"
 
@@ -72,9 +76,9 @@ class ReadReceiver(Receiver):
         self._read = partial(self._file.readinto, self._buffer)
 
     def receive(self) -> int:
-        """See Receiver; there is no limit to the batch."""
+        """See Receiver."""
         counter = count()
-        _consume(zip(iter(self._read, None), counter, strict=False))
+        _consume(zip(islice(iter(self._read, None), _MOST), counter, strict=False))
         return next(counter)
 
     @property
@@ -116,41 +120,46 @@ class UringReceiver(Receiver):
             self._uring.prepare(slot, OP_READ, fd, address, length, flags=0, rwf=RWF_NOWAIT)
         self._next = 0  # slot
         self._ask = min(_FEWEST, slots)
-        self._results: list[int] = []
+        self._batch: tuple[int, list[int]] = (0, [])  # first slot, results
+        self._newest = 0  # slot
 
     def receive(self) -> int:
         """See Receiver."""
         asked = self._ask
         self._uring.submit(asked)
-        self._results = results = self._uring.results()
+        results = self._uring.results()
+        self._batch = self._next, results
+        self._next = (self._next + asked) % self._slots
         empty = results.count(_AGAIN)
-        self._next = (self._next + len(results)) % self._slots
+        if empty == asked:
+            self._ask = max(asked // 2, min(_FEWEST, self._slots))
+            return 0
         if not empty:
             self._ask = min(2 * asked, self._slots)
         elif 2 * empty > asked > _FEWEST:
             self._ask = asked // 2
-        if results and results[0] >= _ERRORS and results[0] != _AGAIN:
-            self._raise()
-        return len(results) - empty
+        # Those with EAGAIN are last, unless frames came meanwhile.
+        if max(results[: asked - empty]) >= _ERRORS:
+            self._raise_if_any(results)
+        if self._stride:
+            self._newest = self._arrived()[-1]
+        return asked - empty
 
-    def _raise(self) -> None:
-        code = (1 << 32) - self._results[0]
-        raise OSError(code, os.strerror(code))
+    def _raise_if_any(self, results: list[int]) -> None:
+        for result in results:
+            if result >= _ERRORS and result != _AGAIN:
+                code = (1 << 32) - result
+                raise OSError(code, os.strerror(code))
 
     def _arrived(self) -> list[int]:
         """Slots that the last `receive` has filled, in order."""
-        first = self._next - len(self._results)
-        return [
-            (first + at) % self._slots
-            for at, result in enumerate(self._results)
-            if result != _AGAIN
-        ]
+        first, results = self._batch
+        return [(first + at) % self._slots for at, result in enumerate(results) if result != _AGAIN]
 
     @property
     def last(self) -> int:
         """See Receiver."""
-        slot = self._arrived()[-1] if self._stride else 0
-        number: int = _number(self._buffer, slot * self._stride + self.number_at)[0]
+        number: int = _number(self._buffer, self._newest * self._stride + self.number_at)[0]
         return number
 
     def stamps(self) -> list[int]:

@@ -7,6 +7,7 @@ once; each round marks slots as to be sent and asks the kernel to (tpacket_snd).
 
 from __future__ import annotations
 
+import errno
 import mmap
 import select
 import socket
@@ -14,7 +15,7 @@ import struct
 
 from harness.kernel.engine.pool import STAMP_AFTER_NUMBER, Pool
 from harness.kernel.engine.receivers import Receiver
-from harness.kernel.engine.senders import Sender
+from harness.kernel.engine.senders import NO_ROOM, Sender
 from harness.kernel.syscalls import setsockopt_blocking
 
 __all__ = ["BlockReceiver", "RingSender"]
@@ -66,6 +67,7 @@ class BlockReceiver(Receiver):
         self._ring = mmap.mmap(self.fd, self._size)
         self._at = 0
         self._seen: tuple[int, int, int] = (0, 0, 0)  # block, frames in it, offset of the first
+        self._last = 0
         self.lost = 0
         """Frames that found the ring full, as far as `count_lost` has been asked."""
 
@@ -79,9 +81,15 @@ class BlockReceiver(Receiver):
         self._at = (self._at + _BLOCK) % self._size
         return int(frames)
 
+    def wait(self, seconds: float) -> bool:
+        """See Receiver; the block that was received is given back."""
+        self._release()  # poll would find it full
+        return super().wait(seconds)
+
     def _release(self) -> None:
         block, frames, _ = self._seen
         if frames:
+            self._last = self.last
             _word.pack_into(self._ring, block + _STATUS_AT, 0)
             self._seen = (0, 0, 0)
 
@@ -89,11 +97,11 @@ class BlockReceiver(Receiver):
     def last(self) -> int:
         """See Receiver; frames are taken to be of equal size, as a pool's are."""
         _, frames, at = self._seen
-        step, _, mac = _PACKET.unpack_from(self._ring, at)
-        number: int = _word.unpack_from(
-            self._ring, at + (frames - 1) * step + mac + self.number_at
-        )[0]
-        return number
+        if frames:
+            step, _, mac = _PACKET.unpack_from(self._ring, at)
+            newest = at + (frames - 1) * step
+            self._last = _word.unpack_from(self._ring, newest + mac + self.number_at)[0]
+        return self._last
 
     def stamps(self) -> list[int]:
         """See Receiver."""
@@ -112,15 +120,19 @@ class BlockReceiver(Receiver):
         return self.lost
 
     def close(self) -> None:
-        """See Receiver."""
-        self._ring.close()
+        """Give the ring back: the socket can be read from as before. Idempotent."""
+        if not self._ring.closed:
+            self._ring.close()
+            setsockopt_blocking(self.fd, _SOL_PACKET, _PACKET_RX_RING, bytes(_REQUEST.size))
 
 
 class RingSender(Sender):
     """A packet socket, bound to its link already, with a transmit ring of a pool's frames.
 
     A slot is free again once whoever received its frame has let go of it: the ring's memory is
-    what is sent, no copy (tpacket_fill_skb). Raises OSError.
+    what is sent, no copy (tpacket_fill_skb). So it waits where others pass a frame over, and
+    sends the pool as it was when the ring was made, later stamps left out. The pool's slots are
+    a power of two. Raises OSError.
     """
 
     name = "TX ring"
@@ -157,10 +169,27 @@ class RingSender(Sender):
             while any(marks.tolist()):  # whoever received them has not let go of them yet
                 self._poll.poll(1)
             marks[:] = self._wanted[:several]
-            self._socket.send(b"")
+            # Fewer bytes than that: what is left has not been looked at (tpacket_snd).
+            while self._transmit() < several * self.pool.length and _SEND_REQUEST in marks.tolist():
+                self._poll.poll(1)
             count, first = count - several, 0
 
+    def _transmit(self) -> int:
+        """Have the kernel send what is marked; how many bytes it says it did."""
+        try:
+            return self._socket.send(b"")
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return 0  # the frame that found none is marked again, and the first of the rest
+
     def close(self) -> None:
-        """See Sender."""
-        self._words.release()
-        self._ring.close()
+        """Give the ring back; a frame of it that is still on its way keeps it. Idempotent."""
+        if not self._ring.closed:
+            self._words.release()
+            self._ring.close()
+            try:
+                setsockopt_blocking(self.fd, _SOL_PACKET, _PACKET_TX_RING, bytes(_REQUEST.size))
+            except OSError as error:
+                if error.errno != errno.EBUSY:  # it goes with the socket, then
+                    raise

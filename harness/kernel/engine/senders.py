@@ -16,9 +16,9 @@ from harness.kernel.engine.pool import Pool
 from harness.kernel.engine.uring import OP_WRITE, RWF_NOWAIT, SKIP_SUCCESS, Uring, address_of
 from harness.resource import Resource
 
-__all__ = ["Sender", "UringSender", "WriteSender"]
+__all__ = ["NO_ROOM", "Sender", "UringSender", "WriteSender"]
 
-_NO_ROOM = (errno.EAGAIN, errno.ENOBUFS)
+NO_ROOM = (errno.EAGAIN, errno.ENOBUFS)
 _consume = deque[object](maxlen=0).extend
 
 
@@ -32,12 +32,8 @@ class Sender(Resource):
         self.pool = pool
         self.at = 0
         """The slot that is sent next."""
-        self._refused = 0
-
-    @property
-    def refused(self) -> int:
-        """Frames that the descriptor has not taken until now. Raises OSError."""
-        return self._refused
+        self.refused = 0
+        """Frames that the descriptor did not take."""
 
     def send(self, count: int) -> None:
         """Send the next `count` frames, at most as many as the pool has. Raises OSError.
@@ -71,13 +67,16 @@ class WriteSender(Sender):
                 _consume(writes)
                 return
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if error.errno not in NO_ROOM:
                     raise
-                self._refused += 1  # and the map goes on with the frame behind it
+                self.refused += 1  # and the map goes on with the frame behind it
 
 
 class UringSender(Sender):
-    """io_uring: one system call for a batch. Raises OSError where there is none."""
+    """io_uring: one system call for a batch. Raises OSError where there is none.
+
+    The pool's slots are a power of two (ValueError), and the thread that makes it sends.
+    """
 
     name = "io_uring"
 
@@ -97,26 +96,15 @@ class UringSender(Sender):
             )
 
     def _send(self, count: int) -> None:
-        self._uring.submit(count)
-        failed = self._uring.results()
+        uring = self._uring
+        uring.submit(count)
+        failed = uring.failures()
         if failed:
-            self._count(failed)
-
-    def _count(self, failed: list[int]) -> None:
-        for result in failed:
-            code = (1 << 32) - result
-            if code not in _NO_ROOM:
-                raise OSError(code, os.strerror(code))
-        self._refused += len(failed)
-
-    @property
-    def refused(self) -> int:
-        """See Sender."""
-        self._uring.settle()
-        while failed := self._uring.results():
-            self._count(failed)
-            self._uring.settle()
-        return self._refused
+            for number in failed:
+                if (1 << 32) - number not in NO_ROOM:
+                    code = (1 << 32) - number
+                    raise OSError(code, os.strerror(code))
+            self.refused += len(failed)
 
     def close(self) -> None:
         """See Sender."""

@@ -49,12 +49,16 @@ def address_of(buffer: bytearray | mmap.mmap) -> int:
 
 
 class Uring(Resource):
-    """A ring of up to `entries` prepared requests (a power of two). Raises OSError.
+    """A ring of up to `entries` prepared requests. Raises OSError.
 
-    ENOSYS, or EPERM where kernel.io_uring_disabled or a seccomp filter forbids it.
+    ENOSYS, or EPERM where kernel.io_uring_disabled or a seccomp filter forbids it. The thread
+    that makes it is the only one that may submit. Raises ValueError when `entries` is no power of
+    two: the kernel's queue would be longer, and go round another way (io_uring_fill_params).
     """
 
     def __init__(self, entries: int) -> None:
+        if entries < 1 or entries & (entries - 1):
+            raise ValueError(f"io_uring: {entries} requests; allowed: a power of two")
         self.entries = entries
         parameters = bytearray(_PARAMS)
         flags = _SETUP_CQSIZE | _SETUP_SINGLE_ISSUER | _SETUP_DEFER_TASKRUN
@@ -99,20 +103,12 @@ class Uring(Resource):
         )
 
     def submit(self, count: int) -> None:
-        """Submit the next `count` slots, round and round, and have them done. Raises OSError.
-
-        The result of a write that would have had to wait may come late: it is left to task work,
-        of which a call does 20 (io_req_defer_failed, IO_LOCAL_TW_DEFAULT_MAX). See `settle`.
-        """
+        """Submit the next `count` slots, round and round, and have them done. Raises OSError."""
         words, tail = self._words, self._tail
         words[tail] = (words[tail] + count) & 0xFFFFFFFF
         taken = io_uring_enter(self._fd, count)
         if taken != count:
             raise OSError(errno.EBUSY, f"io_uring took {taken} of {count} requests")
-
-    def settle(self) -> None:
-        """Have what was left to task work done: some of it at each call."""
-        io_uring_enter(self._fd, 0)
 
     def results(self) -> list[int]:
         """Results of what has been completed since last asked, as unsigned 32-bit numbers."""
@@ -129,6 +125,19 @@ class Uring(Resource):
             if last:
                 found += words[at : at + 4 * last - 3 : 4].tolist()
         words[self._chead] = tail
+        return found
+
+    def failures(self) -> list[int]:
+        """`results`, all of them, where only failures are told.
+
+        A write that fails is completed as task work, of which a system call does 20 or 40 and
+        leaves the rest to the next (io_complete_rw; IO_LOCAL_TW_DEFAULT_MAX, Linux 6.13).
+        """
+        found = more = self.results()
+        while more:
+            io_uring_enter(self._fd, 0)
+            more = self.results()
+            found = found + more
         return found
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from harness.kernel.links.bridge import (
     add_bridge,
     add_fdb_entry,
     flush_fdb,
+    set_ageing,
     set_bridge_port,
     set_bridge_vlans,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "flush_fdb",
     "move_link",
     "new_macvtap",
+    "set_ageing",
     "set_attributes",
     "set_bridge_port",
     "set_bridge_vlans",

@@ -25,7 +25,14 @@ from harness.kernel.netlink import (
 )
 from harness.parts import Port
 
-__all__ = ["add_bridge", "add_fdb_entry", "flush_fdb", "set_bridge_port", "set_bridge_vlans"]
+__all__ = [
+    "add_bridge",
+    "add_fdb_entry",
+    "flush_fdb",
+    "set_ageing",
+    "set_bridge_port",
+    "set_bridge_vlans",
+]
 
 _RTM_NEWNEIGH = 28
 _NLM_F_REPLACE = 0x100
@@ -56,6 +63,17 @@ def flush_fdb(name: str, *, index: int) -> Request:
     return link_request(
         f"flush the FDB of {name}",
         [info("bridge", [("IFLA_BR_FDB_FLUSH", None)])],
+        index=index,
+        flags=CHANGE,
+    )
+
+
+@remembered
+def set_ageing(name: str, *, index: int, seconds: int) -> Request:
+    """How long a bridge knows an address that it no longer hears from (300 s by default)."""
+    return link_request(
+        f"set the ageing time of {name}",
+        [info("bridge", [("IFLA_BR_AGEING_TIME", 100 * seconds)])],
         index=index,
         flags=CHANGE,
     )
