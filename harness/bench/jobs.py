@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import quantiles
 
+from harness.bench.ends import End, EndKind
 from harness.kernel.cpu import CpuMeter, CpuUse
-from harness.kernel.engine import FrameSpec, Pool, Receiver, Sender, make_receiver, make_sender
+from harness.kernel.engine import FrameSpec, Pool, Receiver, Sender
 
 __all__ = [
     "Alternating",
@@ -138,6 +139,7 @@ class Alternating:
     seconds: float
     batch: int
     reference_batch: int
+    kinds: tuple[EndKind, EndKind] = (EndKind.TAP, EndKind.TAP)
     slice_ns: int = 2_000_000
     reference_ns: int = 1_000_000
 
@@ -149,17 +151,19 @@ class Alternating:
         slots = slots_for(length)
         with ExitStack() as undo:
 
-            def way(fd: int, ends: Sequence[int], batch: int) -> _Way:
-                sender = undo.enter_context(make_sender(fd, Pool.of(self.spec, slots)))
-                receivers = (make_receiver(end, length, number_at=at) for end in ends)
+            def way(fd: int, ends: Sequence[int], batch: int, a: EndKind, b: EndKind) -> _Way:
+                pool = Pool.of(self.spec, slots)
+                sender = undo.enter_context(End(fd, a, b"").sender(pool))
+                receivers = (End(x, b, b"").receiver(length, number_at=at) for x in ends)
                 return _Way(
                     sender,
                     tuple(undo.enter_context(r) for r in receivers),
                     min(batch, slots),
                 )
 
-            path = way(outgoing, incoming, self.batch)
-            reference = way(writer, [reader], self.reference_batch)
+            path = way(outgoing, incoming, self.batch, *self.kinds)
+            pipe = EndKind.PIPE
+            reference = way(writer, [reader], self.reference_batch, pipe, pipe)
             for warm in path, reference:
                 warm.carry(0)
             yield path, reference
@@ -216,25 +220,25 @@ class Send:
     frames: int = 0
     seconds: float = 0.0
     stamped: bool = False
+    kind: EndKind = EndKind.TAP
 
     @contextmanager
-    def prepare(self, descriptors: Sequence[int]) -> Iterator[tuple[Sender, Sender, int]]:
+    def prepare(self, descriptors: Sequence[int]) -> Iterator[tuple[Sender, int]]:
         """See Job."""
         fd, heard = descriptors
         pool = Pool.of(self.spec, slots_for(length_to_read(self.spec)))
-        last = Pool.of(self.spec, 1)
-        with make_sender(fd, pool) as sender, make_sender(fd, last) as ending:
-            yield sender, ending, heard
+        with End(fd, self.kind, b"").sender(pool) as sender:
+            yield sender, heard
 
-    def run(self, prepared: tuple[Sender, Sender, int]) -> Sent:
+    def run(self, prepared: tuple[Sender, int]) -> Sent:
         """See Job."""
-        sender, ending, heard = prepared
+        sender, heard = prepared
         with CpuMeter() as meter:
             start = _clock()
             sent = self._paced(sender, start) if self.rate else self._flat_out(sender, start)
             elapsed = _clock() - start
             use = meter.used()
-        return Sent(sent, sender.refused, elapsed, use, _say_it_is_over(ending, heard))
+        return Sent(sent, sender.refused, elapsed, use, _say_it_is_over(sender, heard))
 
     def _flat_out(self, sender: Sender, start: int) -> int:
         send, sent = sender.send, 0
@@ -270,15 +274,17 @@ class Send:
         return sent
 
 
-def _say_it_is_over(ending: Sender, heard: int) -> int:
+def _say_it_is_over(sender: Sender, heard: int) -> int:
     """Send a last frame, again if need be: it finds no room in a queue that is full."""
     waiting = select.poll()
     waiting.register(heard, select.POLLIN)
     said = 0
     give_up = time.monotonic() + _LOST_AFTER
     while time.monotonic() < give_up:
-        ending.pool.set_number(0, END + said % 0xFF)
-        ending.send(1)
+        slot = sender.at
+        sender.pool.set_number(slot, END + said % 0xFF)
+        sender.send(1)
+        sender.pool.set_number(slot, slot)
         said += 1
         if waiting.poll(_AGAIN_AFTER * 1000):
             return said
@@ -313,6 +319,7 @@ class Receive:
     number_at: int
     stamped: bool = False
     busy: bool = False
+    kind: EndKind = EndKind.TAP
 
     @contextmanager
     def prepare(self, descriptors: Sequence[int]) -> Iterator[tuple[tuple[Receiver, ...], int]]:
@@ -321,8 +328,8 @@ class Receive:
         with ExitStack() as undo:
             receivers = []
             for end in ends:
-                receiver = make_receiver(
-                    end, self.length, number_at=self.number_at, stamped=self.stamped
+                receiver = End(end, self.kind, b"").receiver(
+                    self.length, number_at=self.number_at, stamped=self.stamped
                 )
                 receivers.append(undo.enter_context(receiver))
                 while receiver.receive():  # what an earlier trial has left

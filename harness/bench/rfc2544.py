@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from harness.bench.crew import Crew
 from harness.bench.ends import Path
@@ -133,7 +135,8 @@ class LatencyTest:
                 f"measuring latency takes HdrHistogram ({error})",
                 remedy="pip install 'hairpin[bench]'",
             ) from error
-        self._new = lambda: HdrHistogram(1, _LONGEST, _DIGITS)
+        histogram: Any = HdrHistogram  # it has no types
+        self._new = partial(histogram, 1, _LONGEST, _DIGITS)
         self._all = self._new()
 
     def sample(

@@ -83,6 +83,7 @@ class Forwarding(Subject):
                 self.seconds,
                 batch=max(1, self.path.queue // 2),
                 reference_batch=max(1, loop.queue // 2),
+                kinds=(self.path.a.kind, self.path.b.kind),
             )
             fds = (self.path.a.fd, loop.a.fd, loop.b.fd, *self.path.b.descriptors)
             pending = crew.sender.start(job, fds, what=f"forward over {self.path.name}")

@@ -98,8 +98,10 @@ def run_trial(
     busy: bool = False,
 ) -> Trial:
     """Send and receive; see Send and Receive for what the arguments mean. Raises KernelError."""
-    receive = Receive(length_to_read(spec), spec.number_at, stamped=stamped, busy=busy)
-    send = Send(spec, rate=rate, frames=frames, seconds=seconds, stamped=stamped)
+    receive = Receive(
+        length_to_read(spec), spec.number_at, stamped=stamped, busy=busy, kind=path.b.kind
+    )
+    send = Send(spec, rate=rate, frames=frames, seconds=seconds, stamped=stamped, kind=path.a.kind)
     with ExitStack() as pipe:
         heard, tells = os.pipe2(os.O_CLOEXEC)
         pipe.callback(os.close, heard)
