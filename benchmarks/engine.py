@@ -3,7 +3,8 @@
     sudo .venv/bin/python benchmarks/engine.py
 
 Guest to guest in bridge mode, on one core: a batch is sent, then it is received, so each is
-timed by itself. All ways take turns, batch by batch. C is the same with write(2) and read(2).
+timed by itself. All ways take turns. C is the same with write(2) and read(2); `C / way` above 1
+means that the way is faster than C.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path as File
 
 from harness.bench.ends import Path
+from harness.bench.jobs import slots_for
 from harness.bench.paths import PATHS, open_path
 from harness.bench.plan import fitted
 from harness.bench.trial import GSO, spec_for
@@ -36,18 +39,19 @@ from harness.kernel.engine import (
     UringSender,
     WriteSender,
 )
-from harness.kernel.packets import ETH_P_ALL, plain_socket
+from harness.kernel.packets import ETH_P_ALL, end_socket
 
-ROUNDS = 300
+BLOCKS, ROUNDS = 7, 40  # ways take turns in blocks of rounds, so that each runs with warm caches
+SO_SNDBUFFORCE = 32  # which Python does not name
 
 Send = Callable[[int], object]
-Receive = Callable[[], int]
+Receive = Callable[[int], int]  # the argument: how many are expected
 
 
 def main() -> None:
     """Measure, print."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    print(f"Linux {platform.release()}, Python {platform.python_version()}, {ROUNDS} rounds\n")
+    print(f"Linux {platform.release()}, Python {platform.python_version()}\n")
     print("| frames | way | ns per frame, median | quarter to quarter | C / way |")
     print("|---|---|---|---|---|")
     for frame in "64", "1518", GSO:
@@ -76,14 +80,15 @@ def readv_loop(fd: int, length: int) -> Receive:
     """What one writes first: into a buffer that is kept."""
     buffers = [bytearray(length)]
 
-    def receive() -> int:
+    def receive(expected: int) -> int:
         got = 0
         try:
-            while True:
+            while got < expected:
                 os.readv(fd, buffers)
                 got += 1
         except BlockingIOError:
-            return got
+            pass
+        return got
 
     return receive
 
@@ -115,7 +120,7 @@ def taps(path: Path, frame: str) -> None:
     """Ways for tap descriptors."""
     spec = spec_for(path, frame)
     length = len(spec.frame(0))
-    slots = 256 if length < 2000 else 16
+    slots = slots_for(length)
     pool, at = Pool.of(spec, slots), spec.number_at
     fd, other = path.a.fd, path.b.fd
     with ExitStack() as undo:
@@ -135,11 +140,10 @@ def taps(path: Path, frame: str) -> None:
                 UringReceiver(other, length, number_at=at, stamped=True)
             ).receive,
         }
-        figures = alternate(senders, receivers, uring.receive, slots)
-    with yardstick() as program:
-        theirs = in_c(program, path, spec.frame(0), slots)
-    for name, ns in figures.items():
-        row(frame, name, ns, theirs[name.startswith("receive")])
+        program = undo.enter_context(yardstick())
+        c = partial(in_c, program, path, spec.frame(0), slots)
+        for name, ns, theirs in alternate(senders, receivers, uring.receive, slots, c):
+            row(frame, name, ns, theirs)
 
 
 def sockets(path: Path, frame: str) -> None:
@@ -151,11 +155,12 @@ def sockets(path: Path, frame: str) -> None:
     assert a.ns
     assert b.ns
     with ExitStack() as undo:
-        bypassing = undo.enter_context(plain_socket(a.ns, a.link))
-        ringed = undo.enter_context(plain_socket(a.ns, a.link))
+        bypassing = undo.enter_context(end_socket(a.ns, a.link))
+        ringed = undo.enter_context(end_socket(a.ns, a.link))
         queued = undo.enter_context(
             a.ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
         )
+        queued.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 1 << 25)
         queued.bind((a.link, 0))
         listening = undo.enter_context(
             b.ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
@@ -172,54 +177,60 @@ def sockets(path: Path, frame: str) -> None:
             ).send,
             "packet socket, TX ring": undo.enter_context(RingSender(ringed, pool)).send,
         }
-        for name, ns in alternate(senders, {}, drain, 256).items():
-            row(frame, name, ns, None)
+        for name, ns, _ in alternate(senders, {}, drain, 256):
+            row(frame, name, ns, [])
         ring = undo.enter_context(BlockReceiver(listening, length, number_at=at))
         listening.bind((b.link, ETH_P_ALL))
-        row(frame, "receive: TPACKET_V3 ring, by block", by_block(ring, senders, drain), None)
+        row(frame, "receive: TPACKET_V3 ring, by block", by_block(ring, senders, drain), [])
 
 
 def alternate(
-    senders: dict[str, Send], receivers: dict[str, Receive], drain: Receive, batch: int
-) -> dict[str, list[float]]:
-    """Nanoseconds per frame of each way, round by round."""
+    senders: dict[str, Send],
+    receivers: dict[str, Receive],
+    drain: Receive,
+    batch: int,
+    c: Callable[[], tuple[list[float], list[float]]] | None = None,
+) -> Iterator[tuple[str, list[float], list[float]]]:
+    """Each way with its nanoseconds per frame, and C's in the same blocks."""
     figures: dict[str, list[float]] = {}
-    sender = next(iter(senders.values()))
+    theirs: tuple[list[float], list[float]] = ([], [])
+    usual = next(iter(senders.values()))
 
-    def empty() -> int:
+    def timed(name: str, work: Callable[[], object]) -> None:
+        start = time.perf_counter_ns()
+        work()
+        figures.setdefault(name, []).append((time.perf_counter_ns() - start) / batch)
+
+    def take(receive: Receive) -> None:
         got = 0
-        while more := drain():
-            got += more
-        return got
+        while got < batch:
+            got += receive(batch - got)
 
-    for _ in range(ROUNDS):
+    for _ in range(BLOCKS):
         for name, send in senders.items():
-            start = time.perf_counter_ns()
-            send(batch)
-            figures.setdefault(f"send: {name}", []).append((time.perf_counter_ns() - start) / batch)
-            if (got := empty()) != batch:
-                raise SystemExit(f"{name}: {got} of {batch} frames came")
+            for _ in range(ROUNDS):
+                timed(f"send: {name}", partial(send, batch))
+                take(drain)
         for name, receive in receivers.items():
-            sender(batch)
-            got = 0
-            start = time.perf_counter_ns()
-            while got < batch:
-                got += receive()
-            figures.setdefault(f"receive: {name}", []).append(
-                (time.perf_counter_ns() - start) / batch
-            )
-    return figures
+            for _ in range(ROUNDS):
+                usual(batch)
+                timed(f"receive: {name}", partial(take, receive))
+        if c:
+            for kept, more in zip(theirs, c(), strict=True):
+                kept += more
+    for name, ns in figures.items():
+        yield name, ns, theirs[name.startswith("receive")]
 
 
 def by_block(ring: BlockReceiver, senders: dict[str, Send], drain: Receive) -> list[float]:
     """Nanoseconds per frame of looking at full blocks; the kernel has done the rest before."""
     send = senders["packet socket, io_uring"]
     figures = []
-    for _ in range(ROUNDS // 3):
+    for _ in range(ROUNDS):
         got, spent = 0, 0
         for _ in range(8):
             send(256)
-            while drain():
+            while drain(256):
                 pass
         while got < 8 * 256:
             start = time.perf_counter_ns()
@@ -243,8 +254,8 @@ def yardstick() -> Iterator[File]:
         yield program
 
 
-def in_c(program: File, path: Path, frame: bytes, batch: int) -> tuple[float, float]:
-    """Medians of C's sending and receiving, ns per frame."""
+def in_c(program: File, path: Path, frame: bytes, batch: int) -> tuple[list[float], list[float]]:
+    """Nanoseconds per frame of C's sending and receiving, one block."""
     done = subprocess.run(
         [str(program), *map(str, (path.a.fd, path.b.fd, len(frame), batch, ROUNDS))],
         input=frame,
@@ -254,13 +265,13 @@ def in_c(program: File, path: Path, frame: bytes, batch: int) -> tuple[float, fl
     )
     lines = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
     sending, receiving = zip(*lines, strict=True)
-    return statistics.median(sending), statistics.median(receiving)
+    return list(sending), list(receiving)
 
 
-def row(frame: str, name: str, ns: list[float], c: float | None) -> None:
+def row(frame: str, name: str, ns: list[float], c: list[float]) -> None:
     """One line of the table."""
     low, middle, high = statistics.quantiles(ns, n=4)
-    ratio = f"{c / middle:.2f}" if c else ""
+    ratio = f"{statistics.median(c) / middle:.2f}" if c else ""
     print(f"| {frame} | {name} | {middle:,.0f} | {low:,.0f} – {high:,.0f} | {ratio} |", flush=True)
 
 

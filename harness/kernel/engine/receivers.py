@@ -22,7 +22,7 @@ _consume = deque[object](maxlen=0).extend
 _number = Struct("=I").unpack_from
 _stamp = Struct("=Q").unpack_from
 _ERRORS = 1 << 31  # results from here on are negative
-_FEWEST = 32  # reads in a batch
+_FEWEST = 4  # reads in a batch
 _MOST = 4096
 _LINE = 64  # bytes of a cache line
 
@@ -40,8 +40,11 @@ class Receiver(Resource):
         self._poll.register(fd, select.POLLIN)
 
     @abstractmethod
-    def receive(self) -> int:
-        """Read what is there now, up to a batch; how many frames. Raises OSError."""
+    def receive(self, expected: int = 0) -> int:
+        """Read what is there now, up to a batch; how many frames. Raises OSError.
+
+        Whoever knows how many are `expected` spares it looking for more.
+        """
 
     @property
     @abstractmethod
@@ -75,10 +78,11 @@ class ReadReceiver(Receiver):
         # readinto gives None where there is nothing to read: iter() takes that for the end.
         self._read = partial(self._file.readinto, self._buffer)
 
-    def receive(self) -> int:
+    def receive(self, expected: int = 0) -> int:
         """See Receiver."""
         counter = count()
-        _consume(zip(islice(iter(self._read, None), _MOST), counter, strict=False))
+        frames = islice(iter(self._read, None), expected or _MOST)
+        _consume(zip(frames, counter, strict=False))
         return next(counter)
 
     @property
@@ -99,9 +103,9 @@ class ReadReceiver(Receiver):
 class UringReceiver(Receiver):
     """io_uring: a batch of reads in one system call. Raises OSError where there is no io_uring.
 
-    A read that finds the queue empty comes back with EAGAIN, at a fraction of a read's cost:
-    the batch follows what came last, so that little is asked for in vain. All reads share
-    one buffer, unless the `stamps` of every frame are wanted: then each has its own.
+    A read that finds the queue empty comes back with EAGAIN, at half of a read's cost: the batch
+    follows what came last, so that little is asked for in vain. All reads share one buffer,
+    unless the `stamps` of every frame are wanted: then each has its own.
     """
 
     name = "io_uring"
@@ -123,21 +127,20 @@ class UringReceiver(Receiver):
         self._batch: tuple[int, list[int]] = (0, [])  # first slot, results
         self._newest = 0  # slot
 
-    def receive(self) -> int:
+    def receive(self, expected: int = 0) -> int:
         """See Receiver."""
-        asked = self._ask
+        asked = min(expected, self._slots) or self._ask
         self._uring.submit(asked)
         results = self._uring.results()
         self._batch = self._next, results
         self._next = (self._next + asked) % self._slots
         empty = results.count(_AGAIN)
-        if empty == asked:
-            self._ask = max(asked // 2, min(_FEWEST, self._slots))
-            return 0
-        if not empty:
+        if empty:
+            self._ask = min(max(asked - empty, _FEWEST), self._slots)
+            if empty == asked:
+                return 0
+        else:
             self._ask = min(2 * asked, self._slots)
-        elif 2 * empty > asked > _FEWEST:
-            self._ask = asked // 2
         # Those with EAGAIN are last, unless frames came meanwhile.
         if max(results[: asked - empty]) >= _ERRORS:
             self._raise_if_any(results)

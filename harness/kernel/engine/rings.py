@@ -71,7 +71,7 @@ class BlockReceiver(Receiver):
         self.lost = 0
         """Frames that found the ring full, as far as `count_lost` has been asked."""
 
-    def receive(self) -> int:
+    def receive(self, expected: int = 0) -> int:
         """See Receiver: the frames of the next block, given back at the next call."""
         self._release()
         status, frames, first = _HEAD.unpack_from(self._ring, self._at + _STATUS_AT)
@@ -177,7 +177,8 @@ class RingSender(Sender):
     def _transmit(self) -> int:
         """Have the kernel send what is marked; how many bytes it says it did."""
         try:
-            return self._socket.send(b"")
+            # Else it would wait until every receiver has let go of its frame (tpacket_snd).
+            return self._socket.send(b"", socket.MSG_DONTWAIT)
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
