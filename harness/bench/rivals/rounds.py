@@ -47,7 +47,14 @@ __all__ = ["FULL", "PATH", "QUICK", "Budget", "Ratio", "Rivals", "ratios", "riva
 
 PATH = "guest → guest, bridge"
 
-Entry = Callable[[SharedPath], Contestant]
+_ON_SOCKETS: tuple[Callable[[SharedPath, Load], Contestant], ...] = (
+    PacketEngine,
+    ScapySend,
+    ScapySniff,
+    BlockCapture,
+    NetsniffCapture,
+    TcpdumpCapture,
+)
 
 
 @dataclass(frozen=True)
@@ -77,28 +84,23 @@ _AGAINST = {
 
 
 def contestants(path: SharedPath, *, whole: bool) -> list[Contestant]:
-    """Who takes part, those that are compared side by side; of the `whole`, or of what matters."""
+    """Who takes part, those that are compared side by side.
+
+    Unless the `whole` is wanted: everybody, but not in every frame size, and from tap to tap on
+    one core only, where figures are steadiest.
+    """
     found: list[Contestant] = []
     for load in Load:
-        for cores in Cores:
+        for cores in Cores if whole else (Cores.ONE,):
             found += [TapEngine(path, load, cores), CLoop(path, load, cores)]
         if load is Load.GSO:
+            if not whole:
+                found += [TapEngine(path, load, Cores.TWO)]  # as those who follow
             found += [IperfTcp(path, load), NetperfTcp(path, load)]
-            continue
-        if load is Load.FULL and whole:
-            found += [IperfUdp(path, load)]
-        if load is Load.SMALL or whole:
-            found += [
-                kind(path, load)
-                for kind in (
-                    PacketEngine,
-                    ScapySend,
-                    ScapySniff,
-                    BlockCapture,
-                    NetsniffCapture,
-                    TcpdumpCapture,
-                )
-            ]
+        elif whole or load is Load.SMALL:
+            if load is Load.FULL:
+                found += [IperfUdp(path, load)]
+            found += [kind(path, load) for kind in _ON_SOCKETS]
     return found
 
 

@@ -73,8 +73,8 @@ class Load(StrEnum):
 
     @property
     def batch(self) -> int:
-        """How many are sent between two looks at the clock."""
-        return 8 if self is Load.GSO else 64
+        """How many are sent between two looks at the clock, and at the window."""
+        return self.slots // 2
 
     @property
     def window(self) -> int:
@@ -82,7 +82,7 @@ class Load(StrEnum):
 
         Of GSO frames as many as TCP would have on its way, some MiB.
         """
-        return 32 if self is Load.GSO else 448
+        return 64 if self is Load.GSO else 448
 
     @property
     def delivered(self) -> Figure:
