@@ -232,7 +232,7 @@ def ratios(measurements: Sequence[Measurement]) -> tuple[Ratio, ...]:
         for (frame, variant), rival in found.items()
         if (frame, _AGAINST.get(variant, "")) in found
     ]
-    return tuple(
+    compared = (
         Ratio(
             rival.variant,
             engine.variant,
@@ -245,3 +245,4 @@ def ratios(measurements: Sequence[Measurement]) -> tuple[Ratio, ...]:
         )
         for rival, engine in pairs
     )
+    return tuple(ratio for ratio in compared if ratio.samples)

@@ -210,3 +210,11 @@ def test_ratios_of_a_rival_that_dropped_out():
     engine = _measured("engine, one core", (1.0, 2.0, 3.0))
     (ratio,) = ratios([engine, _measured("C loop, one core", (1.0, 1.0))])
     assert ratio.samples == (1.0, 2.0)
+
+
+def test_ratios_to_nothing():
+    """A rival that got nothing through in any round is compared with in none."""
+    engine = _measured("engine, one core", (1.0, 2.0))
+    assert not ratios([engine, _measured("C loop, one core", (0.0, 0.0))])
+    (ratio,) = ratios([engine, _measured("C loop, one core", (0.0, 1.0))])
+    assert ratio.samples == (2.0,)
