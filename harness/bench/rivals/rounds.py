@@ -66,7 +66,7 @@ class Budget:
     whole: bool
 
 
-QUICK = Budget(seconds=0.06, rounds=5, whole=False)
+QUICK = Budget(seconds=0.05, rounds=5, whole=False)
 FULL = Budget(seconds=1.0, rounds=7, whole=True)
 
 # A rival to that part of the engine which does the same; compared in the frames that both have.
