@@ -18,7 +18,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -37,12 +37,15 @@ _SHOWN_LINES = 12
 # What Debian calls the package, and Fedora where it differs.
 _PACKAGES = {
     "busybox": "busybox",
+    "cc": "gcc libc6-dev",
     "dnsmasq": "dnsmasq-base",
     "iperf3": "iperf3",
+    "netserver": "netperf",
     "ping": "iputils-ping",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
+    "trafgen": "netsniff-ng",
     "unshare": "util-linux",
 }
 
@@ -199,11 +202,14 @@ class Family(Resource):
         *,
         descriptors: Sequence[int] = (),
         environment: dict[str, str] | None = None,
+        folder: str | None = None,
+        cpus: Collection[int] = (),
     ) -> Process:
         """Start a program in `ns` and return while it runs.
 
         `descriptors` stay open in it, under the same numbers; `environment` is all that it
-        gets, ours when None. It reads nothing. Raises UnfitError when there is no such program.
+        gets, ours when None; `folder` is where it works. It runs on `cpus` only, wherever we may
+        when there are none. It reads nothing. Raises UnfitError when there is no such program.
         """
         program = find_program(arguments[0])
         outputs = tuple(os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdout", "stderr"))
@@ -212,6 +218,8 @@ class Family(Resource):
             # On a thread of its own: a child is where the thread is that forks it.
             setns(ns.fd, CLONE_NEWNET)
             setns(self._pid_ns, CLONE_NEWPID)
+            if cpus:
+                os.sched_setaffinity(0, cpus)  # this thread's, which is what the child inherits
             return subprocess.Popen(
                 [program, *arguments[1:]],
                 stdin=subprocess.DEVNULL,
@@ -219,6 +227,7 @@ class Family(Resource):
                 stderr=outputs[1],
                 pass_fds=descriptors,
                 env=environment,
+                cwd=folder,
             )
 
         try:

@@ -74,6 +74,15 @@ def test_it_is_in_the_namespace(family, ns):
     assert there != os.readlink("/proc/self/ns/net")  # noqa: PTH115
 
 
+def test_where_it_runs(family, ns, tmp_path):
+    """The folder and the CPUs that it was asked to be on; ours stay as they are."""
+    ours = os.sched_getaffinity(0)
+    code = "import os; print(os.getcwd(), *os.sched_getaffinity(0))"
+    process = family.spawn(ns, [sys.executable, "-c", code], folder=str(tmp_path), cpus={max(ours)})
+    assert process.wait(10).stdout == f"{tmp_path} {max(ours)}\n"
+    assert os.sched_getaffinity(0) == ours
+
+
 def test_failure_shows_a_command_to_paste(family, ns):
     """Quoted for a shell, with what it said."""
     done = family.run(ns, ["ls", "/not here"])

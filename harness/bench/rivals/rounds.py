@@ -1,0 +1,248 @@
+"""All contestants in turn, round by round: A B C D A B C D …, and what that gives.
+
+A machine that is slow for a while is so for all of a round, and a ratio is taken within one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
+
+from harness.bench.measurement import Measurement, Test
+from harness.bench.rivals.captures import (
+    BLOCKS_FROM_TRAFGEN,
+    NETSNIFF,
+    TCPDUMP,
+    TRAFGEN,
+    BlockCapture,
+    NetsniffCapture,
+    TcpdumpCapture,
+)
+from harness.bench.rivals.cloop import C_LOOP, CLoop
+from harness.bench.rivals.engine import (
+    ENGINE,
+    ENGINE_BLOCKS,
+    ENGINE_SOCKET,
+    PacketEngine,
+    TapEngine,
+)
+from harness.bench.rivals.scapys import SCAPY_SEND, SCAPY_SNIFF, ScapySend, ScapySniff
+from harness.bench.rivals.shared import SharedPath
+from harness.bench.rivals.streams import (
+    IPERF_TCP,
+    IPERF_UDP,
+    NETPERF,
+    IperfTcp,
+    IperfUdp,
+    NetperfTcp,
+)
+from harness.bench.rivals.turns import Contestant, Cores, Load, Turn
+from harness.errors import CommandError, KernelError, UnfitError
+from harness.resource import Resource
+
+__all__ = ["FULL", "PATH", "QUICK", "Budget", "Ratio", "Rivals", "ratios", "rival_rounds"]
+
+PATH = "guest → guest, bridge"
+
+_ON_SOCKETS: tuple[Callable[[SharedPath, Load], Contestant], ...] = (
+    PacketEngine,
+    ScapySend,
+    ScapySniff,
+    BlockCapture,
+    NetsniffCapture,
+    TcpdumpCapture,
+)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long: seconds of a turn, how many rounds, and whether everything takes part."""
+
+    seconds: float
+    rounds: int
+    whole: bool
+
+
+QUICK = Budget(seconds=0.05, rounds=5, whole=False)
+FULL = Budget(seconds=1.0, rounds=7, whole=True)
+
+# A rival to that part of the engine which does the same; compared in the frames that both have.
+_AGAINST = {
+    **{f"{C_LOOP}, {cores}": f"{ENGINE}, {cores}" for cores in Cores},
+    TRAFGEN: ENGINE_SOCKET,
+    NETSNIFF: BLOCKS_FROM_TRAFGEN,
+    TCPDUMP: BLOCKS_FROM_TRAFGEN,
+    SCAPY_SEND: ENGINE_SOCKET,
+    SCAPY_SNIFF: ENGINE_BLOCKS,
+    IPERF_TCP: f"{ENGINE}, {Cores.TWO}",
+    IPERF_UDP: f"{ENGINE}, {Cores.TWO}",
+    NETPERF: f"{ENGINE}, {Cores.TWO}",
+}
+
+
+def contestants(path: SharedPath, *, whole: bool) -> list[Contestant]:
+    """Who takes part, those that are compared side by side.
+
+    Unless the `whole` is wanted: everybody, but not in every frame size, and from tap to tap on
+    one core only, where figures are steadiest.
+    """
+    found: list[Contestant] = []
+    for load in Load:
+        for cores in Cores if whole else (Cores.ONE,):
+            found += [TapEngine(path, load, cores), CLoop(path, load, cores)]
+        if load is Load.GSO:
+            if not whole:
+                found += [TapEngine(path, load, Cores.TWO)]  # as those who follow
+            found += [IperfTcp(path, load), NetperfTcp(path, load)]
+        elif whole or load is Load.SMALL:
+            if load is Load.FULL:
+                found += [IperfUdp(path, load)]
+            found += [kind(path, load) for kind in _ON_SOCKETS]
+    return found
+
+
+@dataclass
+class _Score:
+    """What one contestant has done so far."""
+
+    contestant: Contestant
+    turns: list[Turn] = field(default_factory=list)
+    out: bool = False
+
+    def play(self, seconds: float) -> None:
+        """Have another turn. Raises as a turn does."""
+        self.turns.append(self.contestant.turn(seconds))
+
+    def measurements(self) -> Iterator[Measurement]:
+        """One for each of its figures, if it ever had a turn."""
+        if not self.turns:
+            return
+        for variant, figure in self.contestant.figures.items():
+            yield Measurement(
+                test=Test.RIVAL,
+                path=PATH,
+                frame=self.contestant.load.value,
+                unit=figure.unit,
+                samples=tuple(turn.figure(figure) for turn in self.turns),
+                variant=variant,
+                note=_note(self.turns),
+            )
+
+
+def _note(turns: Sequence[Turn]) -> str:
+    """What a median turn sent and lost, where that is more than its figure says already."""
+    said = []
+    lost = median(turn.lost for turn in turns)
+    worst = max(turn.lost for turn in turns)
+    if worst:
+        said.append(f"{lost:.2%} lost, {worst:.2%} at worst")
+    said += [note for note in (turns[-1].note,) if note]
+    return "; ".join(said)
+
+
+class Rivals(Resource):
+    """A comparison. Use it in a `with` statement; what has been measured can be had at any time.
+
+    `missing` says of whoever cannot take part, or no longer, why. Raises KernelError when there
+    is no path to compare them on.
+    """
+
+    def __init__(self, budget: Budget, *, missing: MutableMapping[str, str] | None = None) -> None:
+        self.budget = budget
+        self.missing = {} if missing is None else missing
+        self._scores: list[_Score] = []
+        with ExitStack() as undo:
+            path = undo.enter_context(SharedPath())
+            for contestant in contestants(path, whole=budget.whole):
+                undo.enter_context(contestant)
+                score = _Score(contestant)
+                self._scores.append(score)
+                self._attempt(score, contestant.prepare)
+            self._undo = undo.pop_all()
+
+    def _attempt(self, score: _Score, work: Callable[[], object]) -> None:
+        """Do `work`; if it fails, its contestant is out."""
+        try:
+            work()
+        except (CommandError, KernelError, UnfitError) as error:
+            score.out = True
+            name = next(iter(score.contestant.figures))
+            self.missing[name] = " ".join(str(error).split())
+
+    def play(self) -> Iterator[tuple[int, Contestant, Turn]]:
+        """Play every turn of every round; each is told once it is over, its round first, from 1."""
+        for number in range(1, self.budget.rounds + 1):
+            for score in self._scores:
+                if score.out:
+                    continue
+                self._attempt(score, partial(score.play, self.budget.seconds))
+                if not score.out:
+                    yield number, score.contestant, score.turns[-1]
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What has been measured so far."""
+        return tuple(x for score in self._scores for x in score.measurements())
+
+    def close(self) -> None:
+        """End every contestant and take the path down; idempotent."""
+        self._undo.close()
+
+
+def rival_rounds(budget: Budget, missing: MutableMapping[str, str]) -> Iterator[Measurement]:
+    """The whole comparison; `missing` is told who could not take part, and why.
+
+    Raises KernelError when there is no path to compare them on.
+    """
+    with Rivals(budget, missing=missing) as rivals:
+        for _ in rivals.play():
+            pass
+        yield from rivals.measurements()
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times the rival's figure the engine's is, round by round."""
+
+    rival: str
+    engine: str
+    frame: str
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The ratio that half of the rounds exceed."""
+        return median(self.samples)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Lowest and highest."""
+        return min(self.samples), max(self.samples)
+
+
+def ratios(measurements: Sequence[Measurement]) -> tuple[Ratio, ...]:
+    """The engine against every rival that has been measured beside it, in the rivals' order."""
+    found: Mapping[tuple[str, str], Measurement] = {
+        (x.frame, x.variant): x for x in measurements if x.test is Test.RIVAL
+    }
+    pairs = [
+        (rival, found[frame, _AGAINST[variant]])
+        for (frame, variant), rival in found.items()
+        if (frame, _AGAINST.get(variant, "")) in found
+    ]
+    compared = (
+        Ratio(
+            rival.variant,
+            engine.variant,
+            rival.frame,
+            tuple(
+                mine / theirs
+                for mine, theirs in zip(engine.samples, rival.samples, strict=False)
+                if theirs
+            ),
+        )
+        for rival, engine in pairs
+    )
+    return tuple(ratio for ratio in compared if ratio.samples)
