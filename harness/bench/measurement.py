@@ -10,14 +10,10 @@ from typing import Any, Self
 
 from harness.errors import UsageError
 
-__all__ = ["ENGINE", "SCHEMA", "Better", "Cost", "Key", "Limit", "Measurement", "Run", "Test"]
+__all__ = ["SCHEMA", "Better", "Cost", "Key", "Limit", "Measurement", "Run", "Test"]
 
 SCHEMA = "hairpin-bench/1"
 """Fields may be added under this name; whatever else changes makes the next number."""
-
-ENGINE = "hairpin"
-"""Variant of the engine's own measurement among the rivals. Their variants are their names; on
-one path, with one frame, sample i of each was taken in the same alternation."""
 
 Key = tuple[str, str, str, str]
 """Test, path, frame and variant: what tells a measurement from every other of a run."""
@@ -78,6 +74,7 @@ class Measurement:
     of the same engine without any network), so that a machine that was slower for a moment can
     be told from a kernel that is; empty where there is none to compare with.
     `frame` is the frame's size in bytes with its check sequence, as RFC 2544 counts, or GSO.
+    `beside` is the variant, on the same path, that a rival is compared with, sample by sample.
     `curve` has points for a plot: loss against load, latency against percentile, and the like.
     """
 
@@ -87,6 +84,7 @@ class Measurement:
     unit: str
     samples: tuple[float, ...]
     variant: str = ""
+    beside: str = ""
     better: Better = Better.HIGHER
     references: tuple[float, ...] = ()
     limited_by: Limit | None = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.bench import rivals
 from harness.bench.measurement import Test
 from harness.bench.paths import PATHS, PathSpec
+from harness.bench.rivals import Budget
 from harness.bench.trial import GSO
 from harness.errors import UsageError
 
@@ -114,8 +116,7 @@ class Plan:
     forwarding_seconds: float
     trial_seconds: float
     latency_seconds: float
-    rival_seconds: float
-    rival_rounds: int
+    rivals: Budget
     scale: tuple[int, ...]
     selection: Selection = field(default=Selection())
 
@@ -184,8 +185,7 @@ QUICK = Plan(
     forwarding_seconds=0.025,
     trial_seconds=0.03,
     latency_seconds=0.05,
-    rival_seconds=0.15,
-    rival_rounds=5,
+    rivals=rivals.QUICK,
     scale=(1, 10, 100),
 )
 """Within 20 seconds."""
@@ -204,8 +204,7 @@ FULL = Plan(
     forwarding_seconds=0.06,
     trial_seconds=0.2,
     latency_seconds=0.5,
-    rival_seconds=1.0,
-    rival_rounds=7,
+    rivals=rivals.FULL,
     scale=(1, 10, 100, 1000),
 )
 """Within 15 minutes."""

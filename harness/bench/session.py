@@ -18,6 +18,7 @@ from harness.bench.ends import Path
 from harness.bench.measurement import Measurement, Run, Test
 from harness.bench.paths import PathSpec, open_path
 from harness.bench.plan import Entry, Plan, fitted
+from harness.bench.rivals import Rivals
 from harness.bench.subjects import BackToBack, Forwarding, Latency, Loss, Subject, Throughput
 from harness.bench.trial import GSO
 from harness.errors import KernelError, UnfitError
@@ -87,8 +88,20 @@ class Session:
                         self.listener.rate(subject.sample(self.crew))
                     except KernelError as error:
                         self.missing[subject.title] = str(error)
-        for measurement in self._in_one_go():
-            self._finished.append(measurement)
+        if self.plan.selection.wants(Test.RIVAL):
+            self._rivals()
+
+    def _rivals(self) -> None:
+        """Everybody else on the same path, in rounds of their own."""
+        budget = self.plan.rivals
+        with Rivals(budget, missing=self.missing) as rivals:
+            try:
+                for done, (number, contestant, turn) in enumerate(rivals.play()):
+                    what = f"rivals: {contestant.name} (round {number} of {budget.rounds})"
+                    self.listener.step(done, budget.rounds * rivals.contestants, what)
+                    self.listener.rate(turn.received)
+            finally:
+                self._finished.extend(rivals.measurements())
 
     def _turns(self) -> Iterator[tuple[int, Subject]]:
         """Whose turn it is, round by round, counted from 1."""
@@ -97,10 +110,6 @@ class Session:
                 quick = subject.test is Test.FORWARDING
                 if quick or number % self.plan.loaded_every == 0:
                     yield number + 1, subject
-
-    def _in_one_go(self) -> Iterator[Measurement]:
-        """What has rounds of its own."""
-        yield from ()
 
     def _open(self, undo: ExitStack) -> Iterator[Subject]:
         """The subjects, each with its path, which subjects share."""

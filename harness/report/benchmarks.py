@@ -131,6 +131,7 @@ _MEASUREMENT: dict[str, Field] = {
     "unit": TEXT,
     "samples": (_is_samples, "a list of numbers, one at least"),
     "variant": TEXT,
+    "beside": TEXT,
     "better": (is_one_of(Better), f"one of {', '.join(Better)}"),
     "references": (is_list_of(is_number), "a list of numbers"),
     "limited_by": (_or_null(is_one_of(Limit)), f"one of {', '.join(Limit)}, or null"),

@@ -7,7 +7,7 @@ from statistics import median
 
 from rich.console import Console
 
-from harness.bench.measurement import ENGINE, Better, Cost, Measurement, Run, Test
+from harness.bench.measurement import Cost, Measurement, Run, Test
 from harness.bench.noise import NOISY, dispersion, scatter, too_noisy
 from harness.report.figures import digits, figure, percent, ratio, scale_of
 from harness.report.page import BOLD, FAINT, Page, Part, count
@@ -168,46 +168,37 @@ def _print_by_number(page: Page, measurements: Sequence[Measurement]) -> None:
 def rival_ratios(measurements: Sequence[Measurement]) -> dict[Measurement, tuple[float, ...]]:
     """For each rival how many times as fast the engine was, one ratio for each alternation.
 
-    None for a rival that the engine has no measurement beside.
+    None for a rival that what it is to be compared with was not measured beside.
     """
-    engines = {(m.path, m.frame, m.unit): m for m in measurements if m.variant == ENGINE}
+    found = {(m.path, m.frame, m.variant): m for m in measurements}
     ratios = {}
     for rival in measurements:
-        engine = engines.get((rival.path, rival.frame, rival.unit))
-        if engine is None or engine is rival:
-            continue
-        pairs = zip(engine.samples, rival.samples, strict=False)
-        if rival.better is Better.LOWER:
-            pairs = zip(rival.samples, engine.samples, strict=False)
-        found = tuple(above / below for above, below in pairs if below)
-        if found:
-            ratios[rival] = found
-    return ratios
+        engine = found.get((rival.path, rival.frame, rival.beside)) if rival.beside else None
+        if engine:
+            pairs = zip(engine.samples, rival.samples, strict=False)
+            ratios[rival] = tuple(mine / theirs for mine, theirs in pairs if theirs)
+    return {rival: shares for rival, shares in ratios.items() if shares}
 
 
 def _print_rivals(page: Page, measurements: Sequence[Measurement]) -> None:
     ratios = rival_ratios(measurements)
-    order = list(dict.fromkeys((m.path, m.frame) for m in measurements))
     rows = []
-    # The engine comes first on its path, the others stay in the order of the run.
-    for m in sorted(
-        measurements, key=lambda m: (order.index((m.path, m.frame)), m.variant != ENGINE)
-    ):
+    for m in measurements:
         found = ratios.get(m, ())
         noisy = len(found) > 1 and scatter(found) > NOISY
         shown = ratio(median(found)) if found else ""
         spread = f"{ratio(min(found))} – {ratio(max(found))}" if len(found) > 1 else ""
         cells = (
             (m.frame, ""),
-            (m.variant, BOLD if m.variant == ENGINE else ""),
+            (m.variant, "" if m.beside else BOLD),
             (figure(m.value, m.unit), ""),
             (_noisy_text(page), _WARNING) if noisy else (shown, BOLD),
             (spread, _WARNING if noisy else FAINT),
-            (f"{len(found)}" if found else "", FAINT),
+            (m.beside, FAINT),
         )
         rows.append(Row(m.path, cells))
-    headings = ("path", "frame", "program", "median", "ratio", "spread", "turns")
-    Sheet(headings, rows, frozenset({"program"})).print(page)
+    headings = ("path", "frame", "program", "median", "ratio", "spread", "of")
+    Sheet(headings, rows, frozenset({"program", "of"})).print(page)
 
 
 def _print_noise(page: Page, measurements: Iterable[Measurement]) -> None:

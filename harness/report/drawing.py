@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
-from harness.bench.measurement import ENGINE, Measurement, Run, Test
+from harness.bench.measurement import Measurement, Run, Test
 from harness.report.benchtables import label_of, rival_ratios
 from harness.report.canvas import MUTED, Look, Picture, legend, looks_of, new_figure, plain_axes
 from harness.report.figures import Scale, ratio, scale_of
@@ -201,11 +201,10 @@ def _rivals(run: Run, measurements: Sequence[Measurement]) -> Figure:
     )
     ratios, looks = rival_ratios(measurements), looks_of(run)
     for axes, ((path, frame, unit), group) in zip(panels, groups.items(), strict=True):
-        group.sort(key=lambda m: m.variant != ENGINE)
         scale = scale_of([m.value for m in group], unit)
         for i, m in enumerate(group):
             value, (low, high) = scale(m.value), map(scale, m.spread)
-            colour = looks[path].colour if m.variant == ENGINE else MUTED
+            colour = looks[path].colour if not m.beside else MUTED
             axes.barh(i, value, color=colour, height=0.7)
             axes.errorbar(
                 value, i, xerr=([value - low], [high - value]), color="#333333", capsize=3, lw=1
@@ -227,7 +226,7 @@ def _rivals(run: Run, measurements: Sequence[Measurement]) -> Figure:
         plain_axes(axes, x=scale.unit, y="", title=", ".join(filter(None, (path, _bytes(frame)))))
         axes.grid(visible=False, axis="y")
     unit = panels[-1].get_xlabel()
-    panels[-1].set_xlabel(f"{unit}    (×: hairpin's rate by this program's, turn by turn)")
+    panels[-1].set_xlabel(f"{unit}    (×: what the engine does by this, turn by turn)")
     return figure
 
 

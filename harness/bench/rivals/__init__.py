@@ -11,9 +11,7 @@ from harness.bench.rivals.rounds import (
     PATH,
     QUICK,
     Budget,
-    Ratio,
     Rivals,
-    ratios,
     rival_rounds,
 )
 from harness.bench.rivals.turns import Contestant, Turn
@@ -24,9 +22,7 @@ __all__ = [
     "QUICK",
     "Budget",
     "Contestant",
-    "Ratio",
     "Rivals",
     "Turn",
-    "ratios",
     "rival_rounds",
 ]

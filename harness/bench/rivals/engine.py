@@ -89,7 +89,7 @@ class TapEngine(Contestant):
 
 
 def _receiver(end: End, pool: Pool) -> Receiver:
-    return make_receiver(end.fd, pool.length, number_at=pool.number_at, slots=pool.slots)
+    return make_receiver(end.fd, pool.length, number_at=pool.number_at)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ A machine that is slow for a while is so for all of a round, and a ratio is take
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +43,7 @@ from harness.bench.rivals.turns import Contestant, Cores, Load, Turn
 from harness.errors import CommandError, KernelError, UnfitError
 from harness.resource import Resource
 
-__all__ = ["FULL", "PATH", "QUICK", "Budget", "Ratio", "Rivals", "ratios", "rival_rounds"]
+__all__ = ["FULL", "PATH", "QUICK", "Budget", "Rivals", "rival_rounds"]
 
 PATH = "guest → guest, bridge"
 
@@ -128,6 +128,7 @@ class _Score:
                 unit=figure.unit,
                 samples=tuple(turn.figure(figure) for turn in self.turns),
                 variant=variant,
+                beside=_AGAINST.get(variant, ""),
                 note=_note(self.turns),
             )
 
@@ -182,6 +183,11 @@ class Rivals(Resource):
                 if not score.out:
                     yield number, score.contestant, score.turns[-1]
 
+    @property
+    def contestants(self) -> int:
+        """How many there are."""
+        return sum(not score.out for score in self._scores)
+
     def measurements(self) -> tuple[Measurement, ...]:
         """What has been measured so far."""
         return tuple(x for score in self._scores for x in score.measurements())
@@ -200,49 +206,3 @@ def rival_rounds(budget: Budget, missing: MutableMapping[str, str]) -> Iterator[
         for _ in rivals.play():
             pass
         yield from rivals.measurements()
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """How many times the rival's figure the engine's is, round by round."""
-
-    rival: str
-    engine: str
-    frame: str
-    samples: tuple[float, ...]
-
-    @property
-    def median(self) -> float:
-        """The ratio that half of the rounds exceed."""
-        return median(self.samples)
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Lowest and highest."""
-        return min(self.samples), max(self.samples)
-
-
-def ratios(measurements: Sequence[Measurement]) -> tuple[Ratio, ...]:
-    """The engine against every rival that has been measured beside it, in the rivals' order."""
-    found: Mapping[tuple[str, str], Measurement] = {
-        (x.frame, x.variant): x for x in measurements if x.test is Test.RIVAL
-    }
-    pairs = [
-        (rival, found[frame, _AGAINST[variant]])
-        for (frame, variant), rival in found.items()
-        if (frame, _AGAINST.get(variant, "")) in found
-    ]
-    compared = (
-        Ratio(
-            rival.variant,
-            engine.variant,
-            rival.frame,
-            tuple(
-                mine / theirs
-                for mine, theirs in zip(engine.samples, rival.samples, strict=False)
-                if theirs
-            ),
-        )
-        for rival, engine in pairs
-    )
-    return tuple(ratio for ratio in compared if ratio.samples)

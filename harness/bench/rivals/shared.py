@@ -26,7 +26,7 @@ from harness.kernel.packets import ETH_P_ALL, plain_socket
 from harness.kernel.processes import Family, Process
 from harness.kernel.syscalls import detached_mount
 from harness.kernel.taps import Offload, Tap
-from harness.kernel.waiting import until
+from harness.kernel.waiting import look_until
 from harness.parts import Guest, Mode
 from harness.resource import Resource
 from harness.testbed.wiring import Wiring
@@ -62,7 +62,7 @@ class SharedPath(Resource):
             for station in self.topology.macs:
                 if self.topology.is_guest(station):
                     self._set_up(station)
-            if not until(self._carried, within=_READY_WITHIN):
+            if not look_until(self._carried, bool, within=_READY_WITHIN):
                 raise KernelError("bring the rivals' path up", errno.ETIMEDOUT, "no carrier")
         except OSError as error:
             self.close()

@@ -205,7 +205,7 @@ class AlternatingWorker(_Worker):
                     sent += batch
                     wanted = sent - sender.refused
                     while received < wanted:
-                        several = receive()
+                        several = receive(wanted - received)
                         if not several:
                             break
                         received += several

@@ -40,14 +40,8 @@ def make_sender(fd: int, pool: Pool) -> Sender:
     return UringSender(fd, pool) if uring_works() else WriteSender(fd, pool)
 
 
-def make_receiver(
-    fd: int, length: int, *, number_at: int, stamped: bool = False, slots: int = 256
-) -> Receiver:
-    """The fastest receiver for a tap, a socket or a pipe. Raises OSError.
-
-    `slots` (a power of two) is the most that it reads at once. Whoever knows that no more will be
-    there says so: a read in vain costs as much as one of a short frame.
-    """
+def make_receiver(fd: int, length: int, *, number_at: int, stamped: bool = False) -> Receiver:
+    """The fastest receiver for a tap, a socket or a pipe. Raises OSError."""
     if uring_works():
-        return UringReceiver(fd, length, number_at=number_at, stamped=stamped, slots=slots)
+        return UringReceiver(fd, length, number_at=number_at, stamped=stamped)
     return ReadReceiver(fd, length, number_at=number_at)

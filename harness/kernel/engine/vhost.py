@@ -63,7 +63,14 @@ class _Queue(Resource):
     """
 
     def __init__(
-        self, fd: int, buffer: bytearray, *, index: int, slots: int, stride: int, length: int
+        self,
+        fd: int,
+        buffer: bytearray | mmap.mmap,
+        *,
+        index: int,
+        slots: int,
+        stride: int,
+        length: int,
     ) -> None:
         if slots < 1 or slots & (slots - 1):
             raise ValueError(f"vhost: {slots} descriptors; allowed: a power of two")

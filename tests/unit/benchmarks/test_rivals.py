@@ -5,7 +5,6 @@ import json
 import pytest
 
 from harness.bench.measurement import Measurement, Test
-from harness.bench.rivals import ratios
 from harness.bench.rivals.captures import (
     Captured,
     captured_turn,
@@ -26,6 +25,7 @@ from harness.bench.rivals.turns import Figure, Load, Turn
 from harness.bench.rivals.workers import Sent
 from harness.errors import CommandError
 from harness.kernel.processes import Finished
+from harness.report.benchtables import rival_ratios
 
 # trafgen 0.6.8, standard output.
 TRAFGEN = (
@@ -184,37 +184,44 @@ def test_captured_turn():
     assert turn.note == "10.0% left unread"
 
 
-def _measured(variant, samples, frame="64"):
-    return Measurement(Test.RIVAL, "path", frame, "frames/s", tuple(samples), variant)
+def _measured(variant, samples, *, frame="64", beside=""):
+    return Measurement(
+        Test.RIVAL, "path", frame, "frames/s", tuple(samples), variant, beside=beside
+    )
+
+
+def _ratios(*measured):
+    return list(rival_ratios(measured).values())
+
+
+ENGINE = "engine, one core"
+
+
+def _c_loop(*samples, frame="64"):
+    return _measured("C loop, one core", samples, frame=frame, beside=ENGINE)
 
 
 def test_ratios_are_taken_round_by_round():
     """A round in which everybody was slow weighs as much as another."""
-    engine = _measured("engine, one core", (100.0, 10.0, 90.0))
-    rival = _measured("C loop, one core", (50.0, 10.0, 100.0))
-    (ratio,) = ratios([engine, rival])
-    assert ratio.samples == (2.0, 1.0, 0.9)
-    assert (ratio.median, ratio.spread) == (1.0, (0.9, 2.0))
-    assert (ratio.engine, ratio.rival, ratio.frame) == ("engine, one core", rival.variant, "64")
+    engine = _measured(ENGINE, (100.0, 10.0, 90.0))
+    assert _ratios(engine, _c_loop(50.0, 10.0, 100.0)) == [(2.0, 1.0, 0.9)]
 
 
 def test_ratios_of_equal_frames_only():
     """Nobody is compared with who has had other frames, or alone."""
-    engine = _measured("engine, one core", (1.0,))
-    assert not ratios([engine, _measured("C loop, one core", (1.0,), "1518")])
-    assert not ratios([_measured("C loop, one core", (1.0,))])
+    engine = _measured(ENGINE, (1.0,))
+    assert not _ratios(engine, _c_loop(1.0, frame="1518"))
+    assert not _ratios(_c_loop(1.0))
 
 
 def test_ratios_of_a_rival_that_dropped_out():
     """The rounds that both have had."""
-    engine = _measured("engine, one core", (1.0, 2.0, 3.0))
-    (ratio,) = ratios([engine, _measured("C loop, one core", (1.0, 1.0))])
-    assert ratio.samples == (1.0, 2.0)
+    engine = _measured(ENGINE, (1.0, 2.0, 3.0))
+    assert _ratios(engine, _c_loop(1.0, 1.0)) == [(1.0, 2.0)]
 
 
 def test_ratios_to_nothing():
     """A rival that got nothing through in any round is compared with in none."""
-    engine = _measured("engine, one core", (1.0, 2.0))
-    assert not ratios([engine, _measured("C loop, one core", (0.0, 0.0))])
-    (ratio,) = ratios([engine, _measured("C loop, one core", (0.0, 1.0))])
-    assert ratio.samples == (2.0,)
+    engine = _measured(ENGINE, (1.0, 2.0))
+    assert not _ratios(engine, _c_loop(0.0, 0.0))
+    assert _ratios(engine, _c_loop(0.0, 1.0)) == [(2.0,)]
