@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from harness.bench import rivals
 from harness.bench.measurement import Test
-from harness.bench.paths import PATHS, PathSpec
+from harness.bench.paths import PATHS, Carrier, PathSpec, Way
 from harness.bench.rivals import Budget
 from harness.bench.trial import GSO
 from harness.errors import UsageError
+from harness.parts import Mode
 
 __all__ = ["FULL", "QUICK", "SIZES", "Entry", "Plan", "Selection", "fitted"]
 
@@ -99,6 +100,8 @@ class Plan:
     """How much is measured. Seconds are of one sample, or one trial of a sample."""
 
     name: str
+    paths: tuple[PathSpec, ...]
+    """Unless others are selected."""
     rounds: int
     """Of forwarding: what two runs are compared by wants many."""
     loaded_every: int
@@ -127,7 +130,7 @@ class Plan:
     def entries(self) -> Iterator[Entry]:
         """Everything that is measured round by round, in order."""
         chosen = self.selection
-        for spec in PATHS:
+        for spec in PATHS if chosen.paths else self.paths:
             if not chosen.wants_path(spec.name):
                 continue
             thorough = spec.name in self.thorough
@@ -173,6 +176,16 @@ def _fits(length: int) -> bool:
 
 QUICK = Plan(
     name="quick",
+    paths=(
+        PathSpec(),
+        PathSpec(mode=Mode.VEPA),
+        PathSpec(way=Way.GUEST_TO_EXTERNAL),
+        PathSpec(way=Way.EXTERNAL_TO_GUEST),
+        PathSpec(way=Way.GUEST_TO_EXTERNAL, mode=Mode.PASSTHRU),
+        PathSpec(carrier=Carrier.BRIDGE_TAP),
+        PathSpec(carrier=Carrier.BRIDGE_VETH),
+        PathSpec(carrier=Carrier.MACVLAN),
+    ),
     rounds=15,
     loaded_every=5,
     frames=("64", "1518", GSO),
@@ -192,6 +205,7 @@ QUICK = Plan(
 
 FULL = Plan(
     name="full",
+    paths=PATHS,
     rounds=15,
     loaded_every=3,
     frames=(*SIZES, JUMBO, GSO),

@@ -56,6 +56,8 @@ _ON_SOCKETS: tuple[Callable[[SharedPath, Load], Contestant], ...] = (
     TcpdumpCapture,
 )
 
+_QUICK_ON_SOCKETS = _ON_SOCKETS[:-1]
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -100,7 +102,7 @@ def contestants(path: SharedPath, *, whole: bool) -> list[Contestant]:
         elif whole or load is Load.SMALL:
             if load is Load.FULL:
                 found += [IperfUdp(path, load)]
-            found += [kind(path, load) for kind in _ON_SOCKETS]
+            found += [kind(path, load) for kind in (_ON_SOCKETS if whole else _QUICK_ON_SOCKETS)]
     return found
 
 
