@@ -4,7 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static char frame[1 << 17], buffer[1 << 17];
+static char frames[1 << 21], buffer[1 << 17];
 
 static double now(void)
 {
@@ -13,19 +13,19 @@ static double now(void)
     return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-/* engine WRITER READER LENGTH BATCH ROUNDS < FRAME: two figures a line, ns per frame. */
+/* engine WRITER READER LENGTH BATCH ROUNDS < A BATCH OF FRAMES: two figures a line, ns per frame. */
 int main(int argc, char **argv)
 {
     int writer = atoi(argv[1]), reader = atoi(argv[2]);
     long length = atol(argv[3]), batch = atol(argv[4]), rounds = atol(argv[5]);
 
-    if (argc != 6 || fread(frame, 1, length, stdin) != (size_t)length)
+    if (argc != 6 || fread(frames, length, batch, stdin) != (size_t)batch)
         return 2;
     while (rounds--) {
         long got = 0;
         double start = now();
         for (long i = 0; i < batch; i++)
-            if (write(writer, frame, length) != length)
+            if (write(writer, frames + i * length, length) != length)
                 return 1;
         double sent = now();
         while (got < batch && read(reader, buffer, sizeof buffer) > 0)

@@ -141,7 +141,7 @@ def taps(path: Path, frame: str) -> None:
             ).receive,
         }
         program = undo.enter_context(yardstick())
-        c = partial(in_c, program, path, spec.frame(0), slots)
+        c = partial(in_c, program, path, pool)
         for name, ns, theirs in alternate(senders, receivers, uring.receive, slots, c):
             row(frame, name, ns, theirs)
 
@@ -254,11 +254,11 @@ def yardstick() -> Iterator[File]:
         yield program
 
 
-def in_c(program: File, path: Path, frame: bytes, batch: int) -> tuple[list[float], list[float]]:
+def in_c(program: File, path: Path, pool: Pool) -> tuple[list[float], list[float]]:
     """Nanoseconds per frame of C's sending and receiving, one block."""
     done = subprocess.run(
-        [str(program), *map(str, (path.a.fd, path.b.fd, len(frame), batch, ROUNDS))],
-        input=frame,
+        [str(program), *map(str, (path.a.fd, path.b.fd, pool.length, pool.slots, ROUNDS))],
+        input=b"".join(pool.frame(slot) for slot in range(pool.slots)),
         pass_fds=(path.a.fd, path.b.fd),
         capture_output=True,
         check=True,

@@ -29,7 +29,7 @@ __all__ = [
 END = 0xFFFFFF00
 """Numbers from here on are not a frame's: the last frame of all bears one."""
 
-_CACHE = 1 << 18  # bytes of frames that go round without falling out of a core's cache
+_CACHE = 1 << 19  # bytes of frames that go round without falling out of a core's cache
 _MOST_SLOTS = 256
 _TICK = 20_000  # ns between batches of a paced sender, at least
 _MOST_AT_ONCE = 32  # frames of a batch that is paced
@@ -42,8 +42,8 @@ _clock = time.monotonic_ns
 
 
 def slots_for(length: int) -> int:
-    """How many different frames of so many bytes go round: a power of two, at least 4."""
-    return max(4, min(_MOST_SLOTS, 1 << (_CACHE // length).bit_length() - 1))
+    """How many different frames of so many bytes go round: a power of two, at least 16."""
+    return max(16, min(_MOST_SLOTS, 1 << (_CACHE // length).bit_length() - 1))
 
 
 def length_to_read(spec: FrameSpec) -> int:
