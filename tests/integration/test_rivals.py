@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import UnfitError
-from harness.bench.rivals import Budget, Rivals, ratios, rounds
+from harness.bench.rivals import Budget, Rivals, rounds
 from harness.bench.rivals.captures import BlockCapture, NetsniffCapture, TcpdumpCapture
 from harness.bench.rivals.cloop import CLoop
 from harness.bench.rivals.engine import PacketEngine, TapEngine
@@ -24,7 +24,7 @@ from harness.bench.rivals.shared import SharedPath
 from harness.bench.rivals.streams import IperfTcp, IperfUdp, NetperfTcp
 from harness.bench.rivals.turns import Cores, Load
 from harness.kernel import processes
-from harness.kernel.waiting import until
+from harness.kernel.waiting import look_until
 
 SECONDS = 0.05
 
@@ -119,7 +119,7 @@ def some(*entries):
 
 
 def test_rounds(path, monkeypatch):
-    """Everybody in turn, round by round; samples and ratios are one for each."""
+    """Everybody in turn, round by round; a sample for each."""
     taps = [(TapEngine, Load.SMALL, Cores.ONE), (CLoop, Load.SMALL, Cores.ONE)]
     monkeypatch.setattr(rounds, "contestants", some(*taps))
     with Rivals(Budget(0.01, 3, whole=False)) as rivals:
@@ -130,8 +130,7 @@ def test_rounds(path, monkeypatch):
     names = ["engine, one core", "C loop, one core"]
     assert order == [(number, name) for number in (1, 2, 3) for name in names]
     assert [(x.variant, len(x.samples)) for x in found] == [(name, 3) for name in names]
-    (ratio,) = ratios(found)
-    assert len(ratio.samples) == 3
+    assert [x.beside for x in found] == ["", "engine, one core"]
 
 
 def test_missing_programs_are_told(path, monkeypatch, without):
@@ -228,10 +227,10 @@ def test_killed_in_a_turn(path, tmp_path, kind, more):
     )
     with process:
         assert process.stdout.readline() == "up\n"
-        assert until(lambda: len(marked(mark)) >= 5, within=10)
+        assert look_until(lambda: len(marked(mark)) >= 5, bool, within=10)
         process.kill()
         process.wait(10)
-    assert until(lambda: not marked(mark), within=10)
+    assert look_until(lambda: not marked(mark), bool, within=10)
     assert not list(tmp_path.iterdir())
 
 
