@@ -38,6 +38,7 @@ _SHOWN_LINES = 12
 _PACKAGES = {
     "busybox": "busybox",
     "dnsmasq": "dnsmasq-base",
+    "ip": "iproute2",
     "iperf3": "iperf3",
     "ping": "iputils-ping",
     "ssh": "openssh-client",
