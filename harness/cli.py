@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.errors import HairpinError, UnfitError, UsageError
+from harness.errors import DifferenceError, HairpinError, UnfitError, UsageError
 
 __all__ = ["main"]
 
@@ -316,6 +316,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments, rest)
     except UsageError as error:
         return _complain(error, EXIT_USAGE)
+    except DifferenceError as error:
+        return _complain(error, EXIT_DIFFERS)
     except HairpinError as error:
         return _complain(error, EXIT_UNFIT)
     except KeyboardInterrupt:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.bench import rivals
+from harness.bench import rivals, scale
 from harness.bench.measurement import Test
 from harness.bench.paths import PATHS, Carrier, PathSpec, Way
 from harness.bench.rivals import Budget
+from harness.bench.scale import ScaleBudget
 from harness.bench.trial import GSO
 from harness.errors import UsageError
 from harness.parts import Mode
@@ -120,7 +121,7 @@ class Plan:
     trial_seconds: float
     latency_seconds: float
     rivals: Budget
-    scale: tuple[int, ...]
+    scale: ScaleBudget
     selection: Selection = field(default=Selection())
 
     def only(self, selection: Selection) -> Plan:
@@ -199,7 +200,7 @@ QUICK = Plan(
     trial_seconds=0.03,
     latency_seconds=0.05,
     rivals=rivals.QUICK,
-    scale=(1, 10, 100),
+    scale=scale.QUICK,
 )
 """Within 20 seconds."""
 
@@ -219,6 +220,6 @@ FULL = Plan(
     trial_seconds=0.2,
     latency_seconds=0.5,
     rivals=rivals.FULL,
-    scale=(1, 10, 100, 1000),
+    scale=scale.FULL,
 )
 """Within 15 minutes."""

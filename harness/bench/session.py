@@ -19,6 +19,7 @@ from harness.bench.measurement import Measurement, Run, Test
 from harness.bench.paths import PathSpec, open_path
 from harness.bench.plan import Entry, Plan, fitted
 from harness.bench.rivals import Rivals
+from harness.bench.scale import measure_scale
 from harness.bench.subjects import BackToBack, Forwarding, Latency, Loss, Subject, Throughput
 from harness.bench.trial import GSO
 from harness.errors import KernelError, UnfitError
@@ -26,6 +27,7 @@ from harness.kernel.engine import engine_name
 
 __all__ = ["Listener", "Session"]
 
+_OF_SCALE = (Test.SCALE, Test.ADDRESSES, Test.FAN_OUT)
 _FLOWS = 64  # that a receiver with several queues gets
 
 
@@ -90,6 +92,8 @@ class Session:
                         self.missing[subject.title] = str(error)
         if self.plan.selection.wants(Test.RIVAL):
             self._rivals()
+        if any(map(self.plan.selection.wants, _OF_SCALE)):
+            self._scale()
 
     def _rivals(self) -> None:
         """Everybody else on the same path, in rounds of their own."""
@@ -102,6 +106,16 @@ class Session:
                     self.listener.rate(turn.received)
             finally:
                 self._finished.extend(rivals.measurements())
+
+    def _scale(self) -> None:
+        """More and more guests, addresses and groups, in rounds of their own."""
+
+        def tell(text: str) -> None:
+            self.listener.step(0, 0, text)
+
+        for measured in measure_scale(self.plan.scale, progress=tell, missing=self.missing):
+            if self.plan.selection.wants(measured.test):
+                self._finished.append(measured)
 
     def _turns(self) -> Iterator[tuple[int, Subject]]:
         """Whose turn it is, round by round, counted from 1."""

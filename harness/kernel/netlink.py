@@ -11,9 +11,8 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from pyroute2.netlink import nlmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -32,10 +31,6 @@ RTM_NEWLINK = 16
 RTM_GETLINK = 18
 RTM_SETLINK = 19
 
-# Answers wait in the socket's buffer: one takes 768 bytes of it, and some 270 are too many for
-# net.core.rmem_default (netlink_ack).
-_BATCH = 128
-
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_ACK_TLVS = 0x200
@@ -48,6 +43,11 @@ _HEADER = struct.Struct("=IHHII")
 _ERROR = struct.Struct("=i")
 _SEQUENCE = struct.Struct("=I")
 _SEQUENCE_AT = 8  # in struct nlmsghdr
+# Sent in one go. Their answers lie in our receive buffer until the last request is done, and the
+# kernel drops what finds no room there (netlink_overrun): an acknowledgement takes about 800
+# bytes of it, and net.core.rmem_default is 212,992 on most machines.
+_PIECE = 100
+_RECEIVE_BUFFER = 1 << 20  # bytes; the kernel gives what net.core.rmem_max allows
 
 
 class LinkMessage(ifinfmsg):  # type: ignore[misc]
@@ -79,24 +79,25 @@ class LinkMessage(ifinfmsg):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Request:
-    """One request: what it is for, in words, and an unsent pyroute2 message."""
+    """One request: what it is for, in words, and its bytes, with sequence number 0."""
 
     purpose: str
-    message: nlmsg
-    kind: int
-    flags: int = NLM_F_REQUEST | NLM_F_ACK
+    data: bytes
 
-    @cached_property
-    def _encoded(self) -> bytes:
-        header = self.message["header"]
-        header["type"] = self.kind
-        header["flags"] = self.flags
-        self.message.encode()
-        return bytes(self.message.data)
+    @classmethod
+    def of(
+        cls, purpose: str, message: nlmsg, kind: int, flags: int = NLM_F_REQUEST | NLM_F_ACK
+    ) -> Self:
+        """The request that an unsent pyroute2 message makes."""
+        header = message["header"]
+        header["type"] = kind
+        header["flags"] = flags
+        message.encode()
+        return cls(purpose, bytes(message.data))
 
     def encoded(self, sequence: int) -> bytes:
         """The bytes to send."""
-        data = self._encoded
+        data = self.data
         return data[:_SEQUENCE_AT] + _SEQUENCE.pack(sequence) + data[_SEQUENCE_AT + 4 :]
 
 
@@ -110,6 +111,7 @@ class Rtnl:
         try:
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
             self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
             self._socket.bind((0, 0))
         except OSError:
             self._socket.close()
@@ -117,28 +119,24 @@ class Rtnl:
         self._sequence = 0
 
     def transact(self, requests: Iterable[Request]) -> None:
-        """Send all and wait for every acknowledgement, some hundred at a time.
+        """Send all, as many at once as can be answered, and wait for every acknowledgement.
 
         The kernel goes on after a refused request; the first refusal is raised as KernelError
         once all have been answered.
         """
-        refused: KernelError | None = None
         waiting = iter(requests)
-        while batch := list(islice(waiting, _BATCH)):
-            found = self._exchange(batch)
-            refused = refused or found
+        refused: KernelError | None = None
+        while piece := tuple(islice(waiting, _PIECE)):
+            refusal = self._transact_piece(piece)
+            refused = refused or refusal
         if refused:
             raise refused
 
-    def _exchange(self, batch: list[Request]) -> KernelError | None:
-        """Send these at once; the first refusal once all have been answered."""
-        pending: dict[int, Request] = {}
-        data = []
-        for request in batch:
-            self._sequence += 1
-            pending[self._sequence] = request
-            data.append(request.encoded(self._sequence))
-        self._socket.send(b"".join(data))
+    def _transact_piece(self, requests: tuple[Request, ...]) -> KernelError | None:
+        """The first refusal, if there is one."""
+        pending = dict(enumerate(requests, self._sequence + 1))
+        self._sequence += len(requests)
+        self._socket.send(b"".join([r.encoded(sequence) for sequence, r in pending.items()]))
         refused: KernelError | None = None
         while pending:
             for kind, flags, sequence, body in self._receive():
@@ -155,7 +153,7 @@ class Rtnl:
         """The link of that name, as a decoded pyroute2 message. Raises KernelError."""
         message = LinkMessage()
         message["attrs"] = [("IFLA_IFNAME", name)]
-        request = Request(f"read link {name}", message, RTM_GETLINK, NLM_F_REQUEST)
+        request = Request.of(f"read link {name}", message, RTM_GETLINK, NLM_F_REQUEST)
         self._sequence += 1
         self._socket.send(request.encoded(self._sequence))
         while True:
@@ -171,7 +169,7 @@ class Rtnl:
     def links(self) -> list[Any]:
         """All links, as decoded pyroute2 messages."""
         message = LinkMessage()
-        request = Request("list links", message, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP)
+        request = Request.of("list links", message, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP)
         self._sequence += 1
         self._socket.send(request.encoded(self._sequence))
         found: list[Any] = []

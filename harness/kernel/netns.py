@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +20,7 @@ from harness.kernel.netlink import Rtnl
 from harness.kernel.syscalls import CLONE_NEWNET, detached_mount, setns, unshare
 from harness.resource import Resource
 
-__all__ = ["NetNS", "on_thread"]
+__all__ = ["NetNS", "all_at_once", "on_thread"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,15 @@ def on_thread(work: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=body, name="hairpin").start()
     return future
+
+
+def all_at_once(works: Iterable[Callable[[], object]]) -> None:
+    """Each of `works` on a thread of its own: for what waits rather than works.
+
+    All are done when it returns. Raises what the first that failed has raised.
+    """
+    for outcome in [on_thread(work) for work in works]:
+        outcome.result()
 
 
 class NetNS(Resource):

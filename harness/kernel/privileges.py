@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import threading
 from pathlib import Path
 
 from harness.errors import UnfitError
 from harness.kernel.syscalls import CLONE_NEWUSER, unshare
 
-__all__ = ["allow_descriptors", "ensure_namespaces"]
+__all__ = ["ensure_namespaces"]
 
 _CAP_NET_ADMIN = 12
 _CAP_SYS_ADMIN = 21
@@ -67,19 +66,3 @@ def _remedy(number: int) -> str:
         except OSError:
             continue
     return "run as root (sudo)"
-
-
-def allow_descriptors(count: int) -> None:
-    """Let this process have `count` descriptors more. Raises UnfitError where it may not."""
-    wanted = len(os.listdir("/proc/self/fd")) + count  # noqa: PTH208  (only counted)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or wanted <= soft:
-        return
-    try:
-        enough = hard == resource.RLIM_INFINITY or hard >= wanted
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard if enough else wanted))
-    except (OSError, ValueError) as error:
-        raise UnfitError(
-            f"{wanted} descriptors are needed, and a process may have {hard} here",
-            remedy=f"run as root (sudo), or raise the limit: ulimit -Hn {wanted}",
-        ) from error

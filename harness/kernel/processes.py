@@ -39,6 +39,7 @@ _PACKAGES = {
     "busybox": "busybox",
     "cc": "gcc libc6-dev",
     "dnsmasq": "dnsmasq-base",
+    "ip": "iproute2",
     "iperf3": "iperf3",
     "netserver": "netperf",
     "ping": "iputils-ping",

@@ -34,7 +34,7 @@ class BenchProgress:
         self._done, self._total, self._text, self._rate = 0, 0, "", ""
 
     def step(self, done: int, total: int, text: str) -> None:
-        """`done` of `total` steps are behind us; `text` is what is measured now."""
+        """`done` of `total` steps are behind us (0 of 0: nobody knows); `text` is measured now."""
         self._done, self._total, self._text, self._rate = done, total, text, ""
         self._show(0.0 if self._live else _SELDOM)
 
@@ -60,7 +60,7 @@ class BenchProgress:
 
     def _line(self, now: float) -> str:
         width = len(f"{self._total}")
-        head = f"[{self._done:>{width}}/{self._total}] "
+        head = f"[{self._done:>{width}}/{self._total}] " if self._total else ""
         tail = "".join(f"  {part}" for part in (self._rate, self._left(now)) if part)
         if not self._live:
             return f"{head}{self._text}{tail}"

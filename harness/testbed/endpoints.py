@@ -23,6 +23,7 @@ from harness.testbed.verdict import Barrier
 
 __all__ = [
     "DEADLINE",
+    "LONGEST",
     "LOST_AFTER",
     "Endpoint",
     "RingEndpoint",
@@ -38,8 +39,9 @@ DEADLINE = 0.005
 # A sentinel that has not come after this long will not come: the path is cut.
 LOST_AFTER = 5.0
 
-_BUFFER = 1 << 16  # bytes: the longest frame the kernel hands out, GSO included
+LONGEST = 1 << 16  # bytes: the longest frame the kernel hands out, GSO included
 _UNTAGGED = 14  # offset of the payload in a plain frame
+_RUNT = 25  # bytes: up to here, magic, kind or ident are those of the frame that was read before
 _TAGS = (0x8100, 0x88A8)
 _IPV4 = 0x0800
 # Down; unplugged at the other end (veth_xmit); moved away or removed (packet_sendmsg).
@@ -141,13 +143,15 @@ class Endpoint(ABC):
 
 
 class TapEndpoint(Endpoint):
-    """A guest's tap descriptor."""
+    """A guest's tap descriptor.
 
-    def __init__(self, tap: Tap) -> None:
+    Frames are read into `buffer`, of LONGEST bytes, which taps that one thread reads may share.
+    """
+
+    def __init__(self, tap: Tap, buffer: bytearray) -> None:
         super().__init__(tap.name, sentinel=Kind.SENTINEL_TAP)
         self.tap = tap
         self._fd = tap.fd
-        buffer = bytearray(_BUFFER)
         self._hot = (tap.fd, buffer, [buffer], self._sentinel)
         self._poll = select.poll()
         self._poll.register(tap.fd, select.POLLIN)
@@ -171,9 +175,9 @@ class TapEndpoint(Endpoint):
                 continue
             head, found = _mark(buffer, _UNTAGGED)
             if head == sentinel:
-                if found == ident:
+                if found == ident and length > _RUNT:
                     return _SENTINEL
-            elif head == _STIMULUS and found in wanted:
+            elif head == _STIMULUS and found in wanted and length > _RUNT:
                 self._keep(buffer[:length], _UNTAGGED, self.name, wanted[found])
             else:
                 self._unusual(buffer[:length], self.name, wanted)

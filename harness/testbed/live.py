@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
+from itertools import islice
 
 from harness.errors import KernelError
 from harness.frames import Frame, Kind, ident_offset, payload
 from harness.kernel.affinity import pinned
 from harness.kernel.features import Backend
-from harness.kernel.netns import on_thread
+from harness.kernel.limits import allow_descriptors
+from harness.kernel.netns import all_at_once, on_thread
 from harness.kernel.packets import plain_socket
 from harness.kernel.stock import Stock
 from harness.kernel.taps import Tap
@@ -23,6 +25,7 @@ from harness.resource import Resource
 from harness.testbed.changes import settle, transition
 from harness.testbed.endpoints import (
     DEADLINE,
+    LONGEST,
     LOST_AFTER,
     Endpoint,
     RingEndpoint,
@@ -41,6 +44,11 @@ __all__ = ["LOST_SOON", "LiveNetwork"]
 _LOST = Barrier.LOST
 _READY_WITHIN = 5.0  # seconds; a carrier is up after a fraction of a millisecond
 _READY_ROUND = 0.002
+_PRIMES_AT_ONCE = 64  # a ring has 256 slots, and a prime may come by it two or three times
+# A socket's frames are its own until they are read: it blocks once its buffer is full of them,
+# which is after 277 of the shortest with the default net.core.wmem_default.
+_SENT_AT_ONCE = 128
+_LISTED = 8  # names in an error
 # For evidence: who has proved lost once need not be waited for long. And in one barrier: all
 # sentinels of a round set out together, so when one is lost the others have come, or are, too.
 LOST_SOON = 0.25
@@ -50,7 +58,7 @@ class LiveNetwork(Resource):
     """Links and endpoints of a topology, and the barrier that proves what they have seen.
 
     What is built on it sends stimuli (`harness.testbed.bed`). Raises KernelError when the kernel
-    refuses a part of the topology.
+    refuses a part of the topology, UnfitError when it has more guests than descriptors are allowed.
     """
 
     def __init__(
@@ -59,7 +67,8 @@ class LiveNetwork(Resource):
         self.topology = topology
         self.backend = backend
         self._ident = 0
-        self._senders: dict[str, socket.socket] = {}
+        self._buffer = bytearray(LONGEST)
+        self._senders: dict[tuple[str, int], socket.socket] = {}
         self._closing: list[Future[None]] = []
         self._dirty = False
         self._undo = ExitStack()
@@ -100,6 +109,7 @@ class LiveNetwork(Resource):
                 only_index=end.only_index,
             )
         if self.backend is Backend.TAP:
+            allow_descriptors(len(self.topology.guests))
             for guest in self.topology.guests:
                 self._plug_in(guest)
 
@@ -107,7 +117,8 @@ class LiveNetwork(Resource):
         """Open a guest's end, which may have one in another namespace already."""
         if self.backend is Backend.TAP:
             place = self.wiring.namespace_of(guest.name)
-            self.endpoints[guest.name] = TapEndpoint(Tap.open(place, guest.name, mac=guest.mac))
+            tap = Tap.open(place, guest.name, mac=guest.mac)
+            self.endpoints[guest.name] = TapEndpoint(tap, self._buffer)
             return
         end = guest_end(self.wiring, guest)
         ring = end.place.ring().result()
@@ -132,11 +143,13 @@ class LiveNetwork(Resource):
         self._sentinels = self._load()
         self._primes = self._make_primes()
 
-    def _sender(self, link: str) -> socket.socket:
-        if link not in self._senders:
-            self._senders[link] = plain_socket(self.wiring.switch, link)
-            self._undo.callback(self._senders[link].close)
-        return self._senders[link]
+    def _sender(self, link: str, number: int) -> socket.socket:
+        """What the sentinel of that number is sent from: one socket for as many as it can bear."""
+        key = link, number // _SENT_AT_ONCE
+        if key not in self._senders:
+            self._senders[key] = plain_socket(self.wiring.switch, link)
+            self._undo.callback(self._senders[key].close)
+        return self._senders[key]
 
     def _load(self) -> Sentinels:
         """Sentinels made ready: from the beacons, and from the switch's end of each wire."""
@@ -147,9 +160,9 @@ class LiveNetwork(Resource):
                 (
                     bytearray(f.to_bytes()),
                     ident_offset(f),
-                    self._sender(link).send,
+                    self._sender(link, number).send,
                 )
-                for link, f in frames
+                for number, (link, f) in enumerate(frames)
             )
 
         return Sentinels(
@@ -187,24 +200,40 @@ class LiveNetwork(Resource):
         }
         while True:
             # All of them each time: a port that was not yet forwarding has learned nothing.
-            for station, frame in self._primes.items():
-                self.endpoints[station].send(frame)
-            for wire in wires:
-                wire.ring.wait(_READY_ROUND)
-                heard = wire.drain_primes()
-                unheard = {s: mac for s, mac in unheard.items() if mac not in heard}
-            lost = [] if unheard else self._barrier({}, patience=_READY_ROUND)
-            if not unheard and not lost:
+            for part in self._prime_parts():
+                self._send_primes(part)
+                for wire in wires:
+                    wire.ring.wait(_READY_ROUND)
+                    heard = wire.drain_primes()
+                    unheard = {s: mac for s, mac in unheard.items() if mac not in heard}
+                silent = [s for s in part if s in unheard]
+                silent = silent or self._barrier({}, patience=_READY_ROUND)
+                if silent:
+                    break
+            else:
                 # Heard on the wire is not yet learned: the port may have been disabled still.
                 self.prime()
                 return
             if time.monotonic() > give_up:
-                silent = ", ".join([*unheard, *lost])
                 raise KernelError(
                     "bring the testbed up",
                     errno.ETIMEDOUT,
-                    f"not heard or reached after {_READY_WITHIN:g} s: {silent}",
+                    f"not heard or reached after {_READY_WITHIN:g} s: {_listed(silent)}",
                 )
+
+    def _prime_parts(self) -> Iterator[tuple[str, ...]]:
+        """Stations to be primed, no more at once than every ring has room for; one part at least.
+
+        A station outside primes by a broadcast, which comes by everybody.
+        """
+        stations = iter(self._primes)
+        yield tuple(islice(stations, _PRIMES_AT_ONCE))
+        while part := tuple(islice(stations, _PRIMES_AT_ONCE)):
+            yield part
+
+    def _send_primes(self, stations: Iterable[str]) -> None:
+        for station in stations:
+            self.endpoints[station].send(self._primes[station])
 
     def _audible(self) -> Iterator[str]:
         """Stations whose priming frames come by a wire: one on their switch has a carrier."""
@@ -250,9 +279,9 @@ class LiveNetwork(Resource):
     def prime(self) -> None:
         """Let the switch forget everything and hear every station again."""
         self.wiring.flush_fdb()
-        for station, frame in self._primes.items():
-            self.endpoints[station].send(frame)
-        self._barrier({})
+        for part in self._prime_parts():
+            self._send_primes(part)
+            self._barrier({})
         self._dirty = False
 
     # ------------------------------------------------------------------ the barrier
@@ -302,5 +331,9 @@ def _close_all(endpoints: dict[str, Endpoint]) -> None:
 
     Each waits for an RCU grace period (tap_put_queue, packet_release).
     """
-    for closing in [on_thread(endpoint.close) for endpoint in endpoints.values()]:
-        closing.result()
+    all_at_once(endpoint.close for endpoint in endpoints.values())
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more

@@ -104,6 +104,15 @@ class Wiring(Resource):
 
     def build(self) -> None:
         """Make and join the links. Raises KernelError."""
+        self.build_network()
+        self.add_guests(self.topology.guests)
+        down = [x for x in self.port_index if not self.topology.port(x).up]
+        self.switch.rtnl.transact(
+            links.set_link(name, index=self.port_index[name], up=False) for name in down
+        )
+
+    def build_network(self) -> None:
+        """All of it but the guests, every port up. Raises KernelError."""
         self.switch.rtnl.transact(self._switch_requests())
         self.host.rtnl.transact(self._lower_requests())
         for name, ns in self.outside.items():
@@ -111,11 +120,6 @@ class Wiring(Resource):
                 self._set_up_router(ns, name)
             else:
                 ns.rtnl.transact([links.set_link(name, index=_OUTSIDE_INDEX, up=True)])
-        self.add_guests(self.topology.guests)
-        down = [x for x in self.port_index if not self.topology.port(x).up]
-        self.switch.rtnl.transact(
-            links.set_link(name, index=self.port_index[name], up=False) for name in down
-        )
 
     def _switch_requests(self) -> list[Request]:
         topology = self.topology

@@ -24,9 +24,9 @@ from harness.bench.paths.ready import ready_path
 from harness.bench.paths.spec import PathSpec
 from harness.kernel import links
 from harness.kernel.features import probe, require
+from harness.kernel.limits import allow_descriptors
 from harness.kernel.netlink import Request
 from harness.kernel.netns import NetNS
-from harness.kernel.privileges import allow_descriptors
 from harness.kernel.tun import Tun
 
 __all__ = ["open_bridge_tap", "open_bridge_veth"]

@@ -11,9 +11,9 @@ from harness.bench.ends import End, EndKind
 from harness.bench.paths.spec import GSO_OFFLOADS, PathSpec
 from harness.errors import UnfitError
 from harness.kernel.features import Backend, probe, require
+from harness.kernel.limits import allow_descriptors
 from harness.kernel.netns import NetNS
 from harness.kernel.packets import end_socket
-from harness.kernel.privileges import allow_descriptors
 from harness.kernel.taps import Tap
 from harness.resource import Resource
 

@@ -124,4 +124,4 @@ def add_fdb_entry(mac: str, *, index: int, replace: bool = False) -> Request:
     message["flags"] = _NTF_SELF
     message["attrs"] = [("NDA_LLADDR", mac)]
     flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | (_NLM_F_REPLACE if replace else NLM_F_EXCL)
-    return Request(f"add FDB entry {mac}", message, _RTM_NEWNEIGH, flags)
+    return Request.of(f"add FDB entry {mac}", message, _RTM_NEWNEIGH, flags)

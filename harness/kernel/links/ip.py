@@ -30,7 +30,7 @@ def add_address(ip: str, prefix: int, *, index: int) -> Request:
     message["attrs"] = [("IFA_LOCAL", ip), ("IFA_ADDRESS", ip)]
     if message["family"] == socket.AF_INET6:
         message["flags"] = _IFA_F_NODAD
-    return Request(f"add address {ip}", message, _RTM_NEWADDR, CREATE)
+    return Request.of(f"add address {ip}", message, _RTM_NEWADDR, CREATE)
 
 
 @remembered
@@ -42,7 +42,7 @@ def set_neighbour(ip: str, mac: str, *, index: int) -> Request:
     message["state"] = _NUD_PERMANENT
     message["attrs"] = [("NDA_DST", ip), ("NDA_LLADDR", mac)]
     replace = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | _NLM_F_REPLACE
-    return Request(f"set neighbour {ip}", message, _RTM_NEWNEIGH, replace)
+    return Request.of(f"set neighbour {ip}", message, _RTM_NEWNEIGH, replace)
 
 
 @remembered
@@ -52,7 +52,7 @@ def delete_neighbour(ip: str, *, index: int) -> Request:
     message["family"] = _family(ip)
     message["ifindex"] = index
     message["attrs"] = [("NDA_DST", ip)]
-    return Request(f"delete neighbour {ip}", message, _RTM_DELNEIGH)
+    return Request.of(f"delete neighbour {ip}", message, _RTM_DELNEIGH)
 
 
 def _family(ip: str) -> int:

@@ -65,7 +65,7 @@ def link_request(
     message["flags"] = set_flags
     message["change"] = set_flags if change is None else change
     message["attrs"] = attributes
-    return Request(purpose, message, kind, flags)
+    return Request.of(purpose, message, kind, flags)
 
 
 def set_request(
