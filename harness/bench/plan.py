@@ -117,6 +117,8 @@ class Plan:
     """Of the receiver (txqueuelen), for back-to-back frames."""
     loads: tuple[float, ...]
     """Of latency trials: shares of the throughput."""
+    losses: tuple[float, ...]
+    """Loads of the loss curve: shares of what the sender can send."""
     forwarding_seconds: float
     trial_seconds: float
     latency_seconds: float
@@ -192,12 +194,13 @@ QUICK = Plan(
     frames=("64", "1518", GSO),
     few=("64",),
     thorough=(PATHS[0].name,),
-    guests=(100,),
+    guests=(),
     queues=(),
     queue_lengths=(500,),
     loads=(0.5,),
-    forwarding_seconds=0.025,
-    trial_seconds=0.03,
+    losses=(0.25, 0.5, 0.75, 1.0),
+    forwarding_seconds=0.02,
+    trial_seconds=0.025,
     latency_seconds=0.05,
     rivals=rivals.QUICK,
     scale=scale.QUICK,
@@ -216,6 +219,7 @@ FULL = Plan(
     queues=(2, 4),
     queue_lengths=(100, 500, 1000),
     loads=(0.5, 0.9),
+    losses=(0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
     forwarding_seconds=0.06,
     trial_seconds=0.2,
     latency_seconds=0.5,

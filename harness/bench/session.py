@@ -184,6 +184,6 @@ class Session:
                     rate=plan.selection.rate,
                 )
             case Test.LOSS:
-                return Loss(path, frame, flows=flows, seconds=plan.trial_seconds)
+                return Loss(path, frame, flows=flows, seconds=plan.trial_seconds, loads=plan.losses)
             case _:
                 return BackToBack(path, frame, flows=flows)

@@ -191,7 +191,7 @@ class Loss(Subject):
 
     test = Test.LOSS
 
-    loads = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    loads: tuple[float, ...] = field(kw_only=True)
 
     def __post_init__(self) -> None:
         self._curves: list[tuple[tuple[float, float], ...]] = []
@@ -246,5 +246,5 @@ class BackToBack(Subject):
             tuple(self.samples),
             variant=f"queue of {self.path.queue}",
             limited_by=max(self._limits, key=self._limits.count),
-            note=f"{BURST_CAP:,} and no end" if endless else "",
+            note=f"{BURST_CAP:,}: no end to it, in a round at least" if endless else "",
         )

@@ -50,7 +50,8 @@ def print_bench_comparison(comparison: BenchComparison, console: Console) -> Non
     page.line()
     rows = [_row(key, contrast) for key, contrast in comparison.measurements.items()]
     headings = ("path", "test", "frame", "ratio", "95 % interval", "verdict")
-    Sheet(headings, sorted(rows, key=lambda row: row.label), _LEFT).print(page)
+    rows.sort(key=lambda row: row.label)
+    Sheet(headings, rows, _LEFT, optional=("95 % interval",)).print(page)
     _print_reasons(page, comparison)
     _print_lonely(page, comparison)
     _print_verdict(page, comparison)

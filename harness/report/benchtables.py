@@ -78,10 +78,11 @@ def _print_test(page: Page, test: Test, measurements: Sequence[Measurement]) -> 
         _print_rivals(page, measurements)
     elif test is Test.LATENCY and any(m.curve for m in measurements):
         _print_latencies(page, measurements)
-    else:
-        _print_plain(page, [m for m in measurements if m not in by_number])
-    _print_by_number(page, by_number)
-    for note in dict.fromkeys(f"{label_of(m)}: {m.note}" for m in measurements if m.note):
+    elif plain := [m for m in measurements if m not in by_number]:
+        _print_plain(page, plain)
+    if by_number:
+        _print_by_number(page, by_number)
+    for note in dict.fromkeys(f"{m.path}: {m.note}" for m in measurements if m.note):
         page.prose(note, style=FAINT, hang=2)
 
 
@@ -152,17 +153,23 @@ def _at(measurement: Measurement, percentile: float) -> str:
 
 
 def _print_by_number(page: Page, measurements: Sequence[Measurement]) -> None:
+    """A row for each path, a column for each number of guests, addresses or groups."""
+    groups: dict[tuple[str, str, str], list[Measurement]] = {}
+    for m in measurements:
+        groups.setdefault((m.path, m.frame, m.unit), []).append(m)
     numbers = sorted({x for m in measurements for x, _ in m.curve})
     rows = []
-    for m in measurements:
-        # `ms per guest` in each cell would be said too often.
-        unit, per, of = m.unit.partition(" per ")
-        values = dict(m.curve)
-        cells = [(figure(values[n], unit), "") if n in values else _NONE for n in numbers]
-        label = ", ".join(filter(None, (label_of(m), f"per {of}" if per else "")))
-        rows.append(Row(label, ((m.frame, ""), *cells, (m.limited_by or "", ""))))
-    headings = ("path", "frame", *(f"{n:,.0f}" for n in numbers), "limit")
-    Sheet(headings, rows, _LEFT, optional=("limit",)).print(page)
+    for (path, frame, unit), group in groups.items():
+        # `ms/guest` in each cell would be said too often.
+        plain, per, of = unit.partition("/") if not unit.endswith("/s") else (unit, "", "")
+        values = {x: y for m in group for x, y in m.curve}
+        cells = [(figure(values[n], plain), "") if n in values else _NONE for n in numbers]
+        most = group[-1]
+        spread = (_spread(most, with_unit=True), _WARNING if too_noisy(most) else FAINT)
+        label = ", ".join(filter(None, (path, f"per {of}" if per else "")))
+        rows.append(Row(label, ((frame, ""), *cells, spread)))
+    headings = ("path", "frame", *(f"{n:,.0f}" for n in numbers), "spread, most")
+    Sheet(headings, rows, optional=("spread, most",)).print(page)
 
 
 def rival_ratios(measurements: Sequence[Measurement]) -> dict[Measurement, tuple[float, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, product
 from pathlib import Path
@@ -62,11 +62,19 @@ class Picture:
     name: str
     draw: Callable[[], Figure]
 
-    def save(self, path: Path, form: str) -> None:
-        """Write it to `path` as svg or png. Raises OSError."""
+    def save(self, folder: Path, forms: Sequence[str]) -> Iterator[Path]:
+        """Write it to `folder` as svg, as png; the files. Raises OSError."""
         with matplotlib.rc_context(_RC):
             figure = self.draw()
-            figure.savefig(path, format=form, dpi=_DPI, metadata=dict(_METADATA.get(form, {})))
+            figure.dpi = _DPI
+            layout = figure.get_layout_engine()
+            if layout:  # once for all formats: it takes longer than drawing
+                layout.execute(figure)
+                figure.set_layout_engine("none")
+            for form in forms:
+                path = folder / f"{self.name}.{form}"
+                figure.savefig(path, format=form, dpi=_DPI, metadata=dict(_METADATA.get(form, {})))
+                yield path
 
 
 def new_figure(

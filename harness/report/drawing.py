@@ -232,9 +232,15 @@ def _rivals(run: Run, measurements: Sequence[Measurement]) -> Figure:
 
 def _by_number(run: Run, measurements: Sequence[Measurement]) -> Figure:
     """A panel for each test and unit: what it takes, or yields, by the number of something."""
-    groups: dict[tuple[Test, str], list[Measurement]] = {}
+    lines: dict[tuple[Test, str, str, str], Measurement] = {}
     for m in sorted(measurements, key=lambda m: list(_BY_NUMBER).index(m.test)):
-        groups.setdefault((m.test, m.unit), []).append(m)
+        line = m.test, m.path, m.frame, m.unit
+        points = (*lines[line].curve, *m.curve) if line in lines else m.curve
+        lines[line] = replace(m, curve=points, variant="")
+    groups: dict[tuple[Test, str], list[Measurement]] = {}
+    for m in lines.values():
+        if len(m.curve) > 1 or len(lines) == 1:  # one point says no more than the table
+            groups.setdefault((m.test, m.unit), []).append(m)
     columns = min(2, len(groups))
     rows = -(-len(groups) // columns)
     figure, panels = new_figure(

@@ -26,14 +26,11 @@ def draw_plots(run: Run, folder: Path, formats: Sequence[str] = FORMATS) -> tupl
         raise UnfitError(
             f"drawing plots takes matplotlib ({error})", remedy="pip install 'hairpin[bench]'"
         ) from error
-    files = []
+    files: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures(run):
-            for form in formats:
-                path = folder / f"{picture.name}.{form}"
-                picture.save(path, form)
-                files.append(path)
+            files += picture.save(folder, formats)
     except OSError as error:
         raise UsageError(f"{folder}: plots cannot be written: {error.strerror}") from error
     return tuple(files)

@@ -93,4 +93,4 @@ def test_longest_burst(device, capacity, queue):
 
 def test_burst_without_end(device):
     device()
-    assert longest_burst(None, PATH, None).value >= 0.95 * BURST_CAP
+    assert longest_burst(None, PATH, None).value == BURST_CAP

@@ -9,7 +9,7 @@ import pytest
 from harness import Mode
 from harness.bench.measurement import Better, Test
 from harness.bench.scale import FULL, QUICK
-from harness.bench.scale.budget import counted, crowd, figure, room_for, with_curve
+from harness.bench.scale.budget import counted, crowd, figure, room_for
 from harness.bench.scale.growth import group_macs, slots_for, station_macs
 from harness.bench.scale.race import batch_text
 from harness.errors import KernelError, UnfitError
@@ -42,15 +42,15 @@ def test_counted(number, text):
     assert counted(number, "guest") == text
 
 
-def test_curve():
-    """The last figure bears all: median over size."""
-    figures = [
-        figure("up", "1 guest", "ms", [3.0, 1.0, 2.0]),
-        figure("up", "9 guests", "ms", [5.0, 4.0]),
-    ]
-    last = with_curve(figures, (1, 9))
-    assert last.curve == ((1.0, 2.0), (9.0, 4.5))
-    assert (last.test, last.better, last.variant) == (Test.SCALE, Better.LOWER, "9 guests")
+def test_counted_addresses():
+    assert counted(2, "address") == "2 addresses"
+
+
+def test_point():
+    """The median at so many of them."""
+    found = figure("up", 9, "guest", "ms", [5.0, 4.0])
+    assert found.curve == ((9.0, 4.5),)
+    assert (found.test, found.better, found.variant) == (Test.SCALE, Better.LOWER, "9 guests")
 
 
 def test_crowd():

@@ -6,7 +6,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from harness.bench.measurement import Better, Measurement, Test
@@ -26,7 +26,6 @@ __all__ = [
     "need_taps",
     "room_for",
     "timed",
-    "with_curve",
 ]
 
 Progress = Callable[[str], object]
@@ -95,12 +94,14 @@ def crowd(guests: int) -> Topology:
 
 def counted(number: int, what: str) -> str:
     """``1,000 guests``, ``1 guest``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"
 
 
 def figure(
     path: str,
-    variant: str,
+    number: int,
+    what: str,
     unit: str,
     samples: Sequence[float],
     *,
@@ -109,16 +110,21 @@ def figure(
     frame: str = "",
     note: str = "",
 ) -> Measurement:
-    """A measurement of scale: less is better, unless it says otherwise."""
+    """A measurement at so many of `what` (guest, group): its variant, and the point of its curve.
+
+    Less is better, unless it says otherwise.
+    """
     return Measurement(
-        test, path, frame, unit, tuple(samples), variant=variant, better=better, note=note
+        test,
+        path,
+        frame,
+        unit,
+        tuple(samples),
+        variant=counted(number, what),
+        better=better,
+        curve=((float(number), median(samples)),),
+        note=note,
     )
-
-
-def with_curve(figures: Sequence[Measurement], sizes: Sequence[int]) -> Measurement:
-    """The last of `figures`, with all of them as points over `sizes`."""
-    points = zip(map(float, sizes), (median(x.samples) for x in figures), strict=True)
-    return replace(figures[-1], curve=tuple(points))
 
 
 @contextmanager

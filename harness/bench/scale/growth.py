@@ -25,7 +25,6 @@ from harness.bench.scale.budget import (
     figure,
     need_taps,
     timed,
-    with_curve,
 )
 from harness.errors import KernelError
 from harness.kernel.engine import (
@@ -134,21 +133,18 @@ def addresses(
                 _check_learned(bed, size)
             return turns[size].rate(budget.seconds)
 
-        figures: list[Measurement] = []
         for size, samples in _grown(budget.addresses, budget.rounds, sample):
-            figures.append(
-                figure(
-                    "passthru guest, hairpinned",
-                    f"{size:,} addresses",
-                    "frames/s",
-                    samples,
-                    test=Test.ADDRESSES,
-                    better=Better.HIGHER,
-                    frame=str(_among(2).length + FRAME_CHECK),
-                    note="one thread sends and receives",
-                )
+            yield figure(
+                "passthru guest, hairpinned",
+                size,
+                "address",
+                "frames/s",
+                samples,
+                test=Test.ADDRESSES,
+                better=Better.HIGHER,
+                frame=str(_among(2).length + FRAME_CHECK),
+                note="one thread sends and receives",
             )
-            yield with_curve(figures, budget.addresses[: len(figures)])
 
 
 def _among(size: int) -> FrameSpec:
@@ -196,25 +192,20 @@ def groups(
             finally:
                 member.close()
 
-        figures: list[Measurement] = []
         for size, samples in _grown(budget.groups, budget.rounds, sample):
-            figures.append(
-                figure(
-                    "outside → member of groups",
-                    counted(size, "group"),
-                    "frames/s",
-                    samples,
-                    test=Test.ADDRESSES,
-                    better=Better.HIGHER,
-                    frame=str(_to_groups(1).length + FRAME_CHECK),
-                    note="one thread sends and receives",
-                )
+            yield figure(
+                "outside → member of groups",
+                size,
+                "group",
+                "frames/s",
+                samples,
+                test=Test.ADDRESSES,
+                better=Better.HIGHER,
+                frame=str(_to_groups(1).length + FRAME_CHECK),
+                note="one thread sends and receives",
             )
-            yield with_curve(figures, budget.groups[: len(figures)])
-    joined: list[Measurement] = []
     for size, samples in joining.items():
-        joined.append(figure("groups joined", counted(size, "group"), "µs/group", samples))
-        yield with_curve(joined, budget.groups[: len(joined)])
+        yield figure("groups joined", size, "group", "µs/group", samples)
 
 
 def _to_groups(size: int) -> FrameSpec:

@@ -17,7 +17,6 @@ from harness.bench.scale.budget import (
     need_taps,
     room_for,
     timed,
-    with_curve,
 )
 from harness.bench.scale.canary import Canary
 from harness.errors import DifferenceError
@@ -79,8 +78,6 @@ def lives(
 ) -> Iterator[Measurement]:
     """Time for each guest of testbeds, and broadcasts to all of a testbed's guests."""
     need_taps()
-    ready: list[Measurement] = []
-    copies: list[Measurement] = []
     for guests in budget.lives:
         samples = _Samples()
         topology = crowd(guests)
@@ -89,18 +86,16 @@ def lives(
             flood = budget.flood if guests == max(budget.lives) and at == 0 else 0
             with room_for(guests):
                 _live(topology, samples, budget, flood=flood, by_lower=at % 2 == 0)
-        variant = counted(guests, "guest")
-        ready.append(_each("guests ready, opened and primed", variant, guests, samples.ready))
-        yield with_curve(ready, budget.lives[: len(ready)])
-        yield _each("guests verified", variant, guests, samples.verified)
-        yield _each("removed with lower device", variant, guests, samples.lower_removed)
+        yield _each("guests ready, opened and primed", guests, samples.ready)
+        yield _each("guests verified", guests, samples.verified)
+        yield _each("removed with lower device", guests, samples.lower_removed)
         if samples.namespace_gone:
-            yield _each("removed with namespace", variant, guests, samples.namespace_gone)
-        copies.append(_copies(variant, samples))
-        yield with_curve(copies, budget.lives[: len(copies)])
+            yield _each("removed with namespace", guests, samples.namespace_gone)
+        yield _copies(guests, samples)
         yield figure(
             f"{_OUTSIDE}, last copy",
-            variant,
+            guests,
+            "guest",
             "ms",
             [1e3 * x for x in samples.last_copy],
             test=Test.FAN_OUT,
@@ -110,14 +105,15 @@ def lives(
     yield _one_by_one(budget, progress)
 
 
-def _each(path: str, variant: str, guests: int, seconds: Sequence[float]) -> Measurement:
-    return figure(path, variant, "ms/guest", [1e3 * x / guests for x in seconds])
+def _each(path: str, guests: int, seconds: Sequence[float]) -> Measurement:
+    return figure(path, guests, "guest", "ms/guest", [1e3 * x / guests for x in seconds])
 
 
-def _copies(variant: str, samples: _Samples) -> Measurement:
+def _copies(guests: int, samples: _Samples) -> Measurement:
     return figure(
         _OUTSIDE,
-        variant,
+        guests,
+        "guest",
         "frames/s",
         samples.copies,
         test=Test.FAN_OUT,
@@ -178,5 +174,4 @@ def _one_by_one(budget: ScaleBudget, progress: Progress) -> Measurement:
                 links.delete_link(g.name, index=wiring.index[g.name]) for g in topology.guests
             ]
             samples.append(timed(lambda: wiring.host.rtnl.transact(requests)))  # noqa: B023
-    variant = counted(_ONE_BY_ONE, "guest")
-    return _each("removed one by one", variant, _ONE_BY_ONE, samples)
+    return _each("removed one by one", _ONE_BY_ONE, samples)

@@ -48,15 +48,18 @@ def weighings(
             with room_for(guests):
                 weights.append(_weighed(guests))
         link, tap, opening = ([x / guests for x in each] for each in zip(*weights, strict=True))
-        variant = counted(guests, "guest")
-        yield figure("kernel memory, link", variant, "KiB/guest", [x / 1024 for x in link])
-        yield figure("kernel memory, open tap", variant, "KiB/guest", [x / 1024 for x in tap])
-        yield figure("taps opened", variant, "ms/guest", [x * 1e3 for x in opening])
+        for what, found in ("link", link), ("open tap", tap):
+            kib = [x / 1024 for x in found]
+            yield figure(f"kernel memory, {what}", guests, "guest", "KiB/guest", kib)
+        yield figure(
+            "kernel memory, open tap", guests, "guest", "KiB/guest", [x / 1024 for x in tap]
+        )
+        yield figure("taps opened", guests, "guest", "ms/guest", [x * 1e3 for x in opening])
         progress(f"our own memory for {counted(guests, 'guest')}")
         with room_for(guests):
             own = _own(guests) / guests / 1024
         note = "what the interpreter has allocated; resident, it is about twice that"
-        yield figure("own memory, testbed", variant, "KiB/guest", [own], note=note)
+        yield figure("own memory, testbed", guests, "guest", "KiB/guest", [own], note=note)
 
 
 def _weighed(guests: int) -> tuple[float, float, float]:

@@ -18,7 +18,6 @@ from harness.bench.scale.budget import (
     figure,
     room_for,
     timed,
-    with_curve,
 )
 from harness.bench.scale.canary import Canary
 from harness.errors import UnfitError
@@ -127,7 +126,6 @@ def races(
     except UnfitError as error:
         missing["ip -batch"] = str(error)
         rival = False
-    ours: list[Measurement] = []
     with Family() as family, _Places() as places:
         for guests in budget.guests:
             mine: list[Taken] = []
@@ -140,8 +138,7 @@ def races(
                     if rival:
                         progress(f"{said}, ip -batch")
                         theirs.append(create_by_ip(family, places.take(crowd(guests))))
-            ours.append(figure("guests up", counted(guests, "guest"), _EACH, _each(mine, guests)))
-            yield with_curve(ours, budget.guests[: len(ours)])
+            yield figure("guests up", guests, "guest", _EACH, _each(mine, guests))
             if rival:
                 yield from _compared(guests, mine, theirs)
         places.clear()
@@ -152,17 +149,11 @@ def _each(taken: list[Taken], guests: int) -> list[float]:
 
 
 def _compared(guests: int, mine: list[Taken], theirs: list[Taken]) -> Iterator[Measurement]:
-    variant = counted(guests, "guest")
     pairs = list(zip(mine, theirs, strict=True))
-    yield figure("guests up, ip -batch", variant, _EACH, _each(theirs, guests))
+    yield figure("guests up, ip -batch", guests, "guest", _EACH, _each(theirs, guests))
     note = "round by round; ip's own start is included"
-    yield figure(
-        "guests up, of ip -batch", variant, "×", [a.wall / b.wall for a, b in pairs], note=note
-    )
-    yield figure(
-        "guests up, CPU time of ip -batch's",
-        variant,
-        "×",
-        [a.cpu / b.cpu for a, b in pairs],
-        note=f"{note}; says what a busy machine hides",
-    )
+    of_ip = [a.wall / b.wall for a, b in pairs]
+    cpu_of_ip = [a.cpu / b.cpu for a, b in pairs]
+    yield figure("guests up, of ip -batch", guests, "guest", "×", of_ip, note=note)
+    note = f"{note}; says what a busy machine hides"
+    yield figure("guests up, CPU time of ip -batch's", guests, "guest", "×", cpu_of_ip, note=note)

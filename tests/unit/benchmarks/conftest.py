@@ -123,32 +123,26 @@ def bursts(machine):
 
 
 def by_number(machine):
-    for test, unit in ((Test.ADDRESSES, "frames/s"), (Test.FAN_OUT, "frames/s")):
+    for test, what in ((Test.ADDRESSES, "addresses"), (Test.FAN_OUT, "guests")):
         for path, rate in list(PATHS.items())[:2]:
-            curve = tuple((float(n), rate / (1 + n / 400)) for n in NUMBERS)
-            samples, references = machine.samples(curve[-1][1])
+            for n in NUMBERS:
+                value = rate / (1 + n / 400)
+                samples, references = machine.samples(value)
+                yield Measurement(
+                    test, path, "64", "frames/s", samples, references=references,
+                    curve=((float(n), value),), limited_by=Limit.KERNEL, variant=f"{n:,} {what}",
+                )  # fmt: skip
+    for path, each in (("guests up", 0.9), ("guests up, ip -batch", 1.0), ("removed", 0.4)):
+        for n in NUMBERS:
+            value = each * (1 + 3 / n)
+            samples, references = machine.times(value)
             yield Measurement(
-                test, path, "64", unit, samples, references=references, curve=curve,
-                limited_by=Limit.KERNEL,
+                Test.SCALE, path, "", "ms/guest", samples, variant=f"{n:,} guests",
+                better=Better.LOWER, references=references, curve=((float(n), value),),
             )  # fmt: skip
-    for variant, each in (("hairpin", 0.9e-3), ("ip -batch", 1.0e-3), ("removing", 0.4e-3)):
-        curve = tuple((float(n), each * (1 + 3 / n)) for n in NUMBERS)
-        samples, references = machine.times(curve[-1][1])
-        yield Measurement(
-            Test.SCALE,
-            "macvtap bridge",
-            "",
-            "s per guest",
-            samples,
-            variant=variant,
-            better=Better.LOWER,
-            references=references,
-            curve=curve,
-        )
-    curve = tuple((float(n), 65e3 + 1e5 / n) for n in NUMBERS)
     yield Measurement(
-        Test.SCALE, "macvtap bridge", "", "B per guest", (65.1e3,), variant="memory",
-        better=Better.LOWER, curve=curve,
+        Test.SCALE, "kernel memory", "", "KiB/guest", (65.1,), variant="1,000 guests",
+        better=Better.LOWER, curve=((1000.0, 65.1),),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ PLOTS = {
     "latency": ("Latency under load", "percentile", "latency in µs", "99.9", "max"),
     "loss": ("Frame loss against load", "offered load in Mframes/s", "frames lost in %"),
     "rivals": ("hairpin's engine and others", "trafgen", "scapy", "macvtap bridge, direct"),
-    "scale": ("guests on one lower device", "ms per guest", "addresses", "receivers", "1,000"),
+    "scale": ("guests on one lower device", "ms/guest", "addresses", "receivers", "1,000"),
 }
 
 
