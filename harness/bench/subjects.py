@@ -10,6 +10,7 @@ from typing import ClassVar
 from harness.bench.crew import Crew
 from harness.bench.ends import Path
 from harness.bench.jobs import Alternating
+from harness.bench.limits import by_cpu_time
 from harness.bench.measurement import Better, Cost, Limit, Measurement, Test
 from harness.bench.paths import loop_path
 from harness.bench.rfc2544 import (
@@ -27,7 +28,6 @@ from harness.kernel.engine import FrameSpec
 __all__ = ["BackToBack", "Forwarding", "Latency", "Loss", "Subject", "Throughput"]
 
 _SLOWEST = 1000.0  # frames per second of a latency's load
-_OWN = 0.35  # of the CPU time: more outside of the kernel, and the sender is the limit
 
 
 @dataclass
@@ -99,7 +99,6 @@ class Forwarding(Subject):
         """See Subject."""
         use, frames = self._use, self._frames
         instructions = use.instructions / frames if use.instructions else None
-        own = use.user / max(1, use.user + use.system)
         return Measurement(
             self.test,
             self.path.name,
@@ -108,7 +107,7 @@ class Forwarding(Subject):
             tuple(self.samples),
             variant=self.variant,
             references=tuple(self._references),
-            limited_by=Limit.SENDER if own > _OWN else Limit.KERNEL,
+            limited_by=by_cpu_time(use),
             cost=Cost(use.user / frames, use.system / frames, instructions),
         )
 

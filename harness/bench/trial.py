@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.bench.crew import Crew
 from harness.bench.ends import Path
 from harness.bench.jobs import Receive, Received, Send, Sent, length_to_read
+from harness.bench.limits import by_cpu_time
 from harness.bench.measurement import Limit
 from harness.errors import KernelError
 from harness.kernel.engine import FRAME_CHECK, FrameSpec
@@ -22,7 +23,6 @@ GSO = "GSO"
 
 _SEGMENT, _SEGMENTS = 1448, 45  # bytes of payload, segments
 _BUSY = 0.1  # of the time without anything to do: less, and the receiver is the limit
-_OWN = 0.35  # of its CPU time outside of the kernel: more, and the sender is the limit
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,7 @@ class Trial:
         if self.lost:
             busy = self.received.idle_share < _BUSY
             return Limit.RECEIVER if busy else Limit.QUEUE
-        use = self.sent.use
-        own = use.user / max(1, use.user + use.system)
-        return Limit.SENDER if own > _OWN else Limit.KERNEL
+        return by_cpu_time(self.sent.use)
 
 
 def spec_for(path: Path, frame: str, *, flows: int = 0) -> FrameSpec:

@@ -82,7 +82,8 @@ def _print_test(page: Page, test: Test, measurements: Sequence[Measurement]) -> 
         _print_plain(page, plain)
     if by_number:
         _print_by_number(page, by_number)
-    for note in dict.fromkeys(f"{m.path}: {m.note}" for m in measurements if m.note):
+    name = label_of if test not in _BY_NUMBER else lambda m: m.path
+    for note in dict.fromkeys(f"{name(m)}: {m.note}" for m in measurements if m.note):
         page.prose(note, style=FAINT, hang=2)
 
 
@@ -167,9 +168,9 @@ def _print_by_number(page: Page, measurements: Sequence[Measurement]) -> None:
         most = group[-1]
         spread = (_spread(most, with_unit=True), _WARNING if too_noisy(most) else FAINT)
         label = ", ".join(filter(None, (path, f"per {of}" if per else "")))
-        rows.append(Row(label, ((frame, ""), *cells, spread)))
-    headings = ("path", "frame", *(f"{n:,.0f}" for n in numbers), "spread, most")
-    Sheet(headings, rows, optional=("spread, most",)).print(page)
+        rows.append(Row(label, ((frame, ""), *cells, spread, (most.limited_by or "", ""))))
+    headings = ("path", "frame", *(f"{n:,.0f}" for n in numbers), "spread, most", "limit")
+    Sheet(headings, rows, _LEFT, optional=("spread, most", "limit")).print(page)
 
 
 def rival_ratios(measurements: Sequence[Measurement]) -> dict[Measurement, tuple[float, ...]]:
@@ -202,10 +203,13 @@ def _print_rivals(page: Page, measurements: Sequence[Measurement]) -> None:
             (_noisy_text(page), _WARNING) if noisy else (shown, BOLD),
             (spread, _WARNING if noisy else FAINT),
             (m.beside, FAINT),
+            (m.limited_by or "", ""),
         )
         rows.append(Row(m.path, cells))
-    headings = ("path", "frame", "program", "median", "ratio", "spread", "of")
-    Sheet(headings, rows, frozenset({"program", "of"})).print(page)
+    headings = ("path", "frame", "program", "median", "ratio", "spread", "of", "limit")
+    Sheet(headings, rows, frozenset({"program", "of", "limit"}), optional=("of", "limit")).print(
+        page
+    )
 
 
 def _print_noise(page: Page, measurements: Iterable[Measurement]) -> None:

@@ -35,7 +35,7 @@ __all__ = [
 TRAFGEN = "trafgen"
 NETSNIFF = "netsniff-ng"
 TCPDUMP = "tcpdump"
-BLOCKS_FROM_TRAFGEN = "engine, TPACKET_V3 from trafgen"
+BLOCKS_FROM_TRAFGEN = "TPACKET_V3 ← trafgen"
 
 _RING = 32  # MiB, as the engine's
 _FIRST = 200_000  # frames per second, of which a first turn is counted

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 
-from harness.bench.measurement import Measurement, Test
+from harness.bench.measurement import Limit, Measurement, Test
 from harness.bench.rivals.captures import (
     BLOCKS_FROM_TRAFGEN,
     NETSNIFF,
@@ -39,7 +39,7 @@ from harness.bench.rivals.streams import (
     IperfUdp,
     NetperfTcp,
 )
-from harness.bench.rivals.turns import Contestant, Cores, Load, Turn
+from harness.bench.rivals.turns import Contestant, Cores, Figure, Load, Turn
 from harness.errors import CommandError, KernelError, UnfitError
 from harness.resource import Resource
 
@@ -68,8 +68,11 @@ class Budget:
     whole: bool
 
 
+_LOST = 0.01  # of the frames: more, and it is no accident
+_SLOWER = 0.75  # times the engine's figure
+
 QUICK = Budget(seconds=0.05, rounds=5, whole=False)
-FULL = Budget(seconds=1.0, rounds=7, whole=True)
+FULL = Budget(seconds=0.5, rounds=7, whole=True)
 
 # A rival to that part of the engine which does the same; compared in the frames that both have.
 _AGAINST = {
@@ -130,9 +133,21 @@ class _Score:
                 unit=figure.unit,
                 samples=tuple(turn.figure(figure) for turn in self.turns),
                 variant=variant,
+                limited_by=_loser(self.turns, figure),
                 beside=_AGAINST.get(variant, ""),
                 note=_note(self.turns),
             )
+
+
+def _loser(turns: Sequence[Turn], figure: Figure) -> Limit | None:
+    """The receiver, of what is received, if frames were lost as a rule."""
+    lost = figure is Figure.RECEIVED and median(turn.lost for turn in turns) > _LOST
+    return Limit.RECEIVER if lost else None
+
+
+def _limit(measured: Measurement, engine: float) -> Limit:
+    """Who is slower than the engine on the same path is held up by itself, not by the path."""
+    return Limit.SENDER if measured.value < _SLOWER * engine else Limit.KERNEL
 
 
 def _note(turns: Sequence[Turn]) -> str:
@@ -192,7 +207,14 @@ class Rivals(Resource):
 
     def measurements(self) -> tuple[Measurement, ...]:
         """What has been measured so far."""
-        return tuple(x for score in self._scores for x in score.measurements())
+        found = [x for score in self._scores for x in score.measurements()]
+        values = {(x.frame, x.variant): x.value for x in found}
+        return tuple(
+            replace(x, limited_by=_limit(x, values.get((x.frame, x.beside), 0.0)))
+            if x.limited_by is None
+            else x
+            for x in found
+        )
 
     def close(self) -> None:
         """End every contestant and take the path down; idempotent."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
-from harness.bench.measurement import Better, Measurement, Test
+from harness.bench.measurement import Better, Limit, Measurement, Test
 from harness.errors import KernelError, UnfitError
 from harness.kernel.features import Backend, probe
 from harness.parts import Guest, Mode, Switch
@@ -108,6 +108,7 @@ def figure(
     test: Test = Test.SCALE,
     better: Better = Better.LOWER,
     frame: str = "",
+    limited_by: Limit | None = None,
     note: str = "",
 ) -> Measurement:
     """A measurement at so many of `what` (guest, group): its variant, and the point of its curve.
@@ -122,6 +123,7 @@ def figure(
         tuple(samples),
         variant=counted(number, what),
         better=better,
+        limited_by=limited_by,
         curve=((float(number), median(samples)),),
         note=note,
     )

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack
 
-from harness.bench.measurement import Better, Measurement, Test
+from harness.bench.limits import by_cpu_time
+from harness.bench.measurement import Better, Limit, Measurement, Test
 from harness.bench.scale.broadcast import guest_taps
 from harness.bench.scale.budget import (
     Progress,
@@ -27,6 +28,7 @@ from harness.bench.scale.budget import (
     timed,
 )
 from harness.errors import KernelError
+from harness.kernel.cpu import CpuMeter, CpuUse
 from harness.kernel.engine import (
     FRAME_CHECK,
     FrameSpec,
@@ -70,6 +72,7 @@ class _Turns:
 
     def __init__(self, undo: ExitStack, out: int, into: int, spec: FrameSpec, slots: int) -> None:
         self._slots = slots
+        self._use = CpuUse(0, 0)
         self._sender: Sender = undo.enter_context(make_sender(out, Pool.of(spec, slots)))
         receiver = make_receiver(into, spec.length, number_at=spec.number_at)
         self._receiver: Receiver = undo.enter_context(receiver)
@@ -81,17 +84,24 @@ class _Turns:
 
     def rate(self, seconds: float) -> float:
         """Frames per second, over so many seconds."""
-        frames, started = 0, time.perf_counter()
-        while (taken := time.perf_counter() - started) < seconds:
-            self._turn()
-            frames += _AT_ONCE
+        with CpuMeter() as meter:
+            frames, started = 0, time.perf_counter()
+            while (taken := time.perf_counter() - started) < seconds:
+                self._turn()
+                frames += _AT_ONCE
+            self._use += meter.used()
         return frames / taken
+
+    @property
+    def limited_by(self) -> Limit:
+        """What kept all of it from more."""
+        return by_cpu_time(self._use)
 
     def _turn(self) -> None:
         self._sender.send(_AT_ONCE)
         got = 0
         while got < _AT_ONCE:
-            arrived = self._receiver.receive()
+            arrived = self._receiver.receive(_AT_ONCE - got)
             got += arrived
             if not arrived and not self._receiver.wait(_LOST_AFTER):
                 raise KernelError(
@@ -143,6 +153,7 @@ def addresses(
                 test=Test.ADDRESSES,
                 better=Better.HIGHER,
                 frame=str(_among(2).length + FRAME_CHECK),
+                limited_by=turns[size].limited_by,
                 note="one thread sends and receives",
             )
 
@@ -202,6 +213,7 @@ def groups(
                 test=Test.ADDRESSES,
                 better=Better.HIGHER,
                 frame=str(_to_groups(1).length + FRAME_CHECK),
+                limited_by=turns[size].limited_by,
                 note="one thread sends and receives",
             )
     for size, samples in joining.items():

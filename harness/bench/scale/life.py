@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.bench.measurement import Better, Measurement, Test
+from harness.bench.measurement import Better, Limit, Measurement, Test
 from harness.bench.scale.broadcast import FRAME, Broadcaster, Flood
 from harness.bench.scale.budget import (
     Progress,
@@ -119,6 +119,7 @@ def _copies(guests: int, samples: _Samples) -> Measurement:
         test=Test.FAN_OUT,
         better=Better.HIGHER,
         frame=FRAME,
+        limited_by=Limit.KERNEL,  # it is sent at once, and the copies are the broadcast queue's
         note="copies, all guests' together",
     )
 
