@@ -82,9 +82,23 @@ def _print_test(page: Page, test: Test, measurements: Sequence[Measurement]) -> 
         _print_plain(page, plain)
     if by_number:
         _print_by_number(page, by_number)
-    name = label_of if test not in _BY_NUMBER else lambda m: m.path
-    for note in dict.fromkeys(f"{name(m)}: {m.note}" for m in measurements if m.note):
-        page.prose(note, style=FAINT, hang=2)
+    _print_notes(page, test, measurements)
+
+
+def _print_notes(page: Page, test: Test, measurements: Sequence[Measurement]) -> None:
+    """Each note once, with what it is about, if that is not all of the test."""
+    about: dict[str, dict[str, None]] = {}
+    for m in measurements:
+        if m.note:
+            subject = m.path if test in _BY_NUMBER else ", ".join((label_of(m), m.frame))
+            about.setdefault(m.note, {})[subject] = None
+    for note, subjects in about.items():
+        whole = sum(m.note == note for m in measurements) == len(measurements)
+        page.prose(
+            note if whole else f"{'; '.join(subjects)}: {note}",
+            style=FAINT,
+            hang=2,
+        )
 
 
 def _print_plain(page: Page, measurements: Iterable[Measurement]) -> None:

@@ -29,6 +29,7 @@ _BY_NUMBER = {
 }
 _WIDE = 8.0  # inches
 _MARKERS = 12  # on a line, about
+_DECADES = 100  # from smallest to greatest: more is drawn on a logarithmic axis
 
 
 def pictures(run: Run) -> Iterator[Picture]:
@@ -49,6 +50,8 @@ def pictures(run: Run) -> Iterator[Picture]:
 
 def _rates(run: Run, measurements: Sequence[Measurement]) -> Figure:
     """Rate by frame size, a line for each path: the median, lowest and highest."""
+    # More guests, more queues: the table has them, at one size.
+    measurements = [m for m in measurements if not m.variant] or measurements
     tests = list(dict.fromkeys(m.test for m in measurements))
     figure, panels = new_figure(
         run, "Rate by frame size", rows=len(tests), size=(_WIDE, 1.6 + 3.2 * len(tests))
@@ -125,18 +128,33 @@ def _style(look: Look) -> dict[str, Any]:
 
 
 def _latencies(run: Run, measurements: Sequence[Measurement]) -> Figure:
-    """Latency by percentile, the axis as HdrHistogram draws it: each nine takes as much room."""
-    figure, (axes,) = new_figure(run, "Latency under load", size=(_WIDE, 5))
-    styles = _styles(run, measurements)
+    """Latency by percentile, the axis as HdrHistogram draws it, a panel for each load."""
+    loads = list(dict.fromkeys(m.variant for m in measurements))
+    figure, panels = new_figure(
+        run, "Latency under load", rows=len(loads), size=(_WIDE, 1.8 + 3.2 * len(loads))
+    )
+    plain = [replace(m, variant="") for m in measurements]
+    styles = _styles(run, plain)
     nines = max((x for m in measurements for x, _ in m.curve if x < 100), default=90.0)
     end = 10 ** math.ceil(math.log10(1 / (1 - nines / 100)) + 0.3)
-    for m in measurements:
-        points = [(1 / (1 - x / 100) if x < 100 else end, y) for x, y in m.curve]
-        name = _name(m, measurements)
-        often = max(1, len(points) // _MARKERS)
-        axes.plot(*zip(*points, strict=True), label=name, markevery=often, **styles[name])
+    for axes, load in zip(panels, loads, strict=True):
+        for m, line in zip(measurements, plain, strict=True):
+            if m.variant != load:
+                continue
+            points = [(1 / (1 - x / 100) if x < 100 else end, y) for x, y in m.curve]
+            name = _name(line, plain)
+            often = max(1, len(points) // _MARKERS)
+            axes.plot(*zip(*points, strict=True), label=name, markevery=often, **styles[name])
+        _scale_latency(axes, end, positive=all(y > 0 for m in measurements for _, y in m.curve))
+        plain_axes(axes, x="percentile", y="latency in µs", title=load)
+    legend(figure, panels)
+    return figure
+
+
+def _scale_latency(axes: Axes, end: float, *, positive: bool) -> None:
+    """Each nine takes as much room; the greatest stands at `end`."""
     axes.set_xscale("log")
-    if all(y > 0 for m in measurements for _, y in m.curve):
+    if positive:
         axes.set_yscale("log")
     ticks = [
         (2.0, "50"),
@@ -147,9 +165,6 @@ def _latencies(run: Run, measurements: Sequence[Measurement]) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(1, end * 1.15)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-    plain_axes(axes, x="percentile", y="latency in µs")
-    legend(figure, [axes])
-    return figure
 
 
 def _styles(run: Run, measurements: Sequence[Measurement]) -> dict[str, dict[str, Any]]:
@@ -270,6 +285,13 @@ def _draw_numbers(
     axes.set_xscale("log")
     axes.set_xticks(numbers, [f"{n:,.0f}" for n in numbers])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(bottom=0)
+    values = [y for m in group for _, y in m.curve if y > 0]
+    if max(values, default=0) > _DECADES * min(values, default=0):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    else:
+        axes.set_ylim(bottom=0)
     title, what = _BY_NUMBER[test]
+    if unit.endswith("/group"):
+        what = "groups"
     plain_axes(axes, x=what, y=scale.unit, title=title)
