@@ -118,7 +118,7 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="throughput, latency, loss and scale, beside what one would use instead",
         description="Measure macvtap on this machine: rates on one core and on two, latency under "
         "load, loss, bursts, many guests, and rivals on the same path. Tables on the terminal, "
-        "bench.json and plots in a folder. All of it takes a quarter of an hour; every option "
+        "bench.json and plots in a folder. All of it takes six minutes and more; every option "
         "narrows it down.",
     )
     bench.add_argument("--quick", action="store_true", help="the most important, in 20 seconds")
@@ -147,7 +147,7 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="BYTES",
-        help="64 to 65535 with the check sequence, or GSO; may be repeated",
+        help="64 to 65539 with the check sequence, or GSO; may be repeated",
     )
     bench.add_argument("--rounds", type=_between(1, 1000), metavar="N", help="samples of each")
     bench.add_argument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.bench import rivals, scale
 from harness.bench.measurement import Test
@@ -156,14 +157,28 @@ class Plan:
             yield Entry(Test.BURST, replace(spec, queue=length), frames[0])
 
     def _variants(self) -> Iterator[Entry]:
-        """More guests, more queues: on the first path."""
-        spec, frame = PATHS[0], (self.selection.frames or self.frames)[0]
-        if not self.selection.wants_path(spec.name):
-            return
-        for guests in self.selection.guests or self.guests:
-            yield Entry(Test.FORWARDING, replace(spec, guests=guests), frame, f"{guests:,} guests")
-        for queues in self.selection.queues or self.queues:
-            yield Entry(Test.FORWARDING, replace(spec, queues=queues), frame, f"{queues} queues")
+        """More guests, more queues: on the first path, or on those asked for that can have them."""
+        chosen = self.selection
+        frame = (chosen.frames or self.frames)[0]
+        wanted: list[tuple[dict[str, Any], str]] = [
+            *(({"guests": n}, f"{n:,} guests") for n in chosen.guests or self.guests),
+            *(({"queues": n}, f"{n} queues") for n in chosen.queues or self.queues),
+        ]
+        asked = chosen.guests or chosen.queues
+        specs = [spec for spec in PATHS if chosen.wants_path(spec.name)]
+        for change, variant in wanted:
+            refused: UsageError | None = None
+            possible = 0
+            for spec in specs if asked else [spec for spec in specs if spec is PATHS[0]]:
+                try:
+                    more = replace(spec, **change)
+                except UsageError as error:
+                    refused = error
+                else:
+                    possible += 1
+                    yield Entry(Test.FORWARDING, more, frame, variant)
+            if refused and not possible:
+                raise refused
 
 
 def fitted(spec: PathSpec, frame: str) -> PathSpec:

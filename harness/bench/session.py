@@ -145,8 +145,8 @@ class Session:
     def _open_path(self, spec: PathSpec, undo: ExitStack) -> Path | None:
         try:
             path = undo.enter_context(open_path(spec))
-        except UnfitError as error:
-            self.missing[spec.name] = str(error)
+        except (KernelError, UnfitError) as error:
+            self.missing[", ".join(filter(None, (spec.name, spec.variant)))] = str(error)
             return None
         self.opened(path)
         return path

@@ -48,7 +48,9 @@ def print_bench_comparison(comparison: BenchComparison, console: Console) -> Non
     )
     page.title("Each measurement")
     page.line()
-    rows = [_row(key, contrast) for key, contrast in comparison.measurements.items()]
+    # Of what cannot be told at all the reasons stand below.
+    told = (item for item in comparison.measurements.items() if not item[1].why)
+    rows = [_row(key, contrast) for key, contrast in told]
     headings = ("path", "test", "frame", "ratio", "95 % interval", "verdict")
     rows.sort(key=lambda row: row.label)
     Sheet(headings, rows, _LEFT, optional=("95 % interval",)).print(page)

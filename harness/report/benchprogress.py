@@ -35,7 +35,7 @@ class BenchProgress:
 
     def step(self, done: int, total: int, text: str) -> None:
         """`done` of `total` steps are behind us (0 of 0: nobody knows); `text` is measured now."""
-        self._done, self._total, self._text, self._rate = done, total, text, ""
+        self._done, self._total, self._text = done, total, text  # the last rate stays
         self._show(0.0 if self._live else _SELDOM)
 
     def rate(self, frames_per_second: float) -> None:
