@@ -98,7 +98,7 @@ class Session:
     def _rivals(self) -> None:
         """Everybody else on the same path, in rounds of their own."""
         budget = self.plan.rivals
-        with Rivals(budget, missing=self.missing) as rivals:
+        with Rivals(budget, self.crew, missing=self.missing) as rivals:
             try:
                 for done, (number, contestant, turn) in enumerate(rivals.play()):
                     what = f"rivals: {contestant.name} (round {number} of {budget.rounds})"

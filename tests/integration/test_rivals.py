@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import UnfitError
+from harness.bench.crew import Crew
 from harness.bench.rivals import Budget, Rivals, rounds
 from harness.bench.rivals.captures import BlockCapture, NetsniffCapture, TcpdumpCapture
 from harness.bench.rivals.cloop import CLoop
@@ -33,7 +34,7 @@ SECONDS = 0.05
 def path():
     if os.geteuid():
         pytest.skip("takes root")
-    with SharedPath() as path:
+    with Crew() as crew, SharedPath(crew) as path:
         yield path
 
 
@@ -122,7 +123,7 @@ def test_rounds(path, monkeypatch):
     """Everybody in turn, round by round; a sample for each."""
     taps = [(TapEngine, Load.SMALL, Cores.ONE), (CLoop, Load.SMALL, Cores.ONE)]
     monkeypatch.setattr(rounds, "contestants", some(*taps))
-    with Rivals(Budget(0.01, 3, whole=False)) as rivals:
+    with Rivals(Budget(0.01, 3, whole=False), path.crew) as rivals:
         if rivals.missing:
             pytest.skip(str(rivals.missing))
         order = [(number, contestant.name) for number, contestant, _ in rivals.play()]
@@ -144,7 +145,7 @@ def test_missing_programs_are_told(path, monkeypatch, without):
         (NetperfTcp, Load.GSO),
     ]
     monkeypatch.setattr(rounds, "contestants", some(*entries))
-    with Rivals(Budget(0.01, 1, whole=False)) as rivals:
+    with Rivals(Budget(0.01, 1, whole=False), path.crew) as rivals:
         assert [contestant.name for _, contestant, _ in rivals.play()] == ["engine, packet socket"]
     assert rivals.missing == {
         "C loop, one core": "there is no cc here; apt install gcc libc6-dev",
@@ -157,7 +158,7 @@ def test_missing_programs_are_told(path, monkeypatch, without):
 def test_interrupted(path, monkeypatch):
     """What has been measured until then is kept."""
     monkeypatch.setattr(rounds, "contestants", some((TapEngine, Load.SMALL, Cores.ONE)))
-    with Rivals(Budget(0.01, 5, whole=False)) as rivals:
+    with Rivals(Budget(0.01, 5, whole=False), path.crew) as rivals:
         next(rivals.play())
         (measured,) = rivals.measurements()
     assert len(measured.samples) == 1
@@ -180,7 +181,7 @@ def test_nothing_is_left_behind(path, monkeypatch, tmp_path):
         return len(list(Path("/proc/self/fd").iterdir()))
 
     def play():
-        with Rivals(Budget(0.01, 1, whole=False)) as rivals:
+        with Rivals(Budget(0.01, 1, whole=False), path.crew) as rivals:
             for _ in rivals.play():
                 pass
 
@@ -190,11 +191,14 @@ def test_nothing_is_left_behind(path, monkeypatch, tmp_path):
     assert open_descriptors() == before
     assert not list(tmp_path.iterdir())
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    ours = [x for x in children if Path("/proc", x, "comm").read_text() != "cat\n"]
-    assert not ours
+    crew = {str(member.pid) for member in (path.crew.sender, path.crew.receiver)}
+    others = set(children) - crew
+    assert not [x for x in others if Path("/proc", x, "comm").read_text() != "cat\n"]
 
 
 PARENT = """
+from harness.bench.crew import Crew
+from harness.bench.crew import Crew
 from harness.bench.rivals import Budget, Rivals, rounds
 from harness.bench.rivals.captures import NetsniffCapture
 from harness.bench.rivals.cloop import CLoop
@@ -204,7 +208,7 @@ from harness.bench.rivals.turns import Cores, Load
 rounds.contestants = lambda path, whole: [
     ScapySniff(path, Load.SMALL), {kind}(path, Load.SMALL{more})
 ]
-with Rivals(Budget(1000.0, 1, whole=False)) as rivals:
+with Crew() as crew, Rivals(Budget(1000.0, 1, whole=False), crew) as rivals:
     rivals._scores.reverse()
     print("up", flush=True)
     for _ in rivals.play():

@@ -12,7 +12,6 @@ from harness.bench.rivals.rounds import (
     QUICK,
     Budget,
     Rivals,
-    rival_rounds,
 )
 from harness.bench.rivals.turns import Contestant, Turn
 
@@ -24,5 +23,4 @@ __all__ = [
     "Contestant",
     "Rivals",
     "Turn",
-    "rival_rounds",
 ]

@@ -15,7 +15,7 @@ from harness.bench.rivals.engine import block_receiver
 from harness.bench.rivals.programs import parsed
 from harness.bench.rivals.shared import SharedPath
 from harness.bench.rivals.turns import Contestant, Figure, Load, Turn
-from harness.bench.rivals.workers import Sent
+from harness.bench.rivals.work import Sent
 from harness.kernel.processes import find_program
 
 __all__ = [

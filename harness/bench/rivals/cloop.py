@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.bench.ends import End
 from harness.bench.rivals.shared import SharedPath
 from harness.bench.rivals.turns import Contestant, Cores, Load, Turn
-from harness.bench.rivals.workers import Progress, Sent
+from harness.bench.rivals.work import Progress, Sent
 from harness.errors import CommandError, UnfitError
 from harness.kernel.engine import Pool
 from harness.kernel.processes import Process

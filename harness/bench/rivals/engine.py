@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from harness.bench.ends import End
-from harness.bench.rivals.shared import SharedPath, hear
+from harness.bench.rivals.shared import SharedPath
 from harness.bench.rivals.turns import Contestant, Cores, Figure, Load, Turn
-from harness.bench.rivals.workers import (
-    AlternatingWorker,
+from harness.bench.rivals.work import (
+    AtWork,
     Progress,
-    ReceivingWorker,
-    SendingWorker,
-)
-from harness.kernel.engine import (
-    BlockReceiver,
-    Pool,
-    Receiver,
-    RingSender,
-    make_receiver,
-    make_sender,
+    ReceiveAll,
+    Receiving,
+    SendAll,
+    Sent,
+    TakeTurns,
 )
 
 __all__ = [
@@ -52,73 +46,55 @@ class TapEngine(Contestant):
     def turn(self, seconds: float) -> Turn:
         """See Contestant."""
         with self.path.taps(self.load.header) as (a, b):
-            pool = self.load.pool(a.mac, b.mac)
             take_turns = self._alternate if self.cores is Cores.ONE else self._side_by_side
-            return take_turns(a, b, pool, seconds)
+            return take_turns(a, b, seconds)
 
-    def _side_by_side(self, a: End, b: End, pool: Pool, seconds: float) -> Turn:
-        path, load = self.path, self.load
+    def _side_by_side(self, a: End, b: End, seconds: float) -> Turn:
+        load, crew = self.load, self.path.crew
         with (
             Progress() as progress,
-            ReceivingWorker(
-                partial(_receiver, b, pool), cpu=path.receiver_cpu, progress=progress
+            Receiving(
+                crew.receiver,
+                ReceiveAll(load, a.mac, b.mac),
+                (b.fd, progress.fd),
+                what="receive from b's tap",
             ) as receiver,
-            SendingWorker(
-                partial(make_sender, a.fd, pool),
-                batch=load.batch,
-                seconds=seconds,
-                cpu=path.sender_cpu,
-                window=load.window,
-                progress=progress,
+            AtWork(
+                crew.sender,
+                SendAll(load, a.mac, b.mac, seconds),
+                (a.fd, progress.fd),
+                what="send to a's tap",
             ) as sender,
         ):
             sent = sender.finish()
             received = receiver.finish()
         return Turn.counted(load, sent=sent.frames, received=received, seconds=sent.seconds)
 
-    def _alternate(self, a: End, b: End, pool: Pool, seconds: float) -> Turn:
-        with AlternatingWorker(
-            lambda: (make_sender(a.fd, pool), _receiver(b, pool)),
-            seconds=seconds,
-            cpu=self.path.sender_cpu,
-        ) as worker:
-            done = worker.finish()
+    def _alternate(self, a: End, b: End, seconds: float) -> Turn:
+        job = TakeTurns(self.load, a.mac, b.mac, seconds)
+        with AtWork(self.path.crew.sender, job, (a.fd, b.fd), what="go from tap to tap") as both:
+            done = both.finish()
         return Turn.counted(
             self.load, sent=done.frames, received=done.received, seconds=done.seconds
         )
 
 
-def _receiver(end: End, pool: Pool) -> Receiver:
-    return make_receiver(end.fd, pool.length, number_at=pool.number_at)
-
-
 @contextmanager
-def socket_sender(path: SharedPath, load: Load, seconds: float) -> Iterator[SendingWorker]:
-    """A worker that sends by a transmit ring on a for so long, holding nothing back."""
+def socket_sender(path: SharedPath, load: Load, seconds: float) -> Iterator[AtWork[Sent]]:
+    """A transmit ring on a sends for so long, holding nothing back."""
     with path.sending_socket() as a:
-        pool = load.pool(a.mac, path.mac("b"))
-        assert a.socket is not None
-        with SendingWorker(
-            partial(RingSender, a.socket, pool),
-            batch=pool.slots // 2,  # the other half comes back meanwhile
-            seconds=seconds,
-            cpu=path.sender_cpu,
-        ) as worker:
-            yield worker
+        job = SendAll(load, a.mac, path.mac("b"), seconds, ring=True)
+        with AtWork(path.crew.sender, job, (a.fd,), what="send on a") as sender:
+            yield sender
 
 
 @contextmanager
-def block_receiver(path: SharedPath, load: Load) -> Iterator[ReceivingWorker]:
-    """A worker that receives by a TPACKET_V3 ring on b."""
+def block_receiver(path: SharedPath, load: Load) -> Iterator[Receiving]:
+    """A TPACKET_V3 ring on b receives until it is asked what came."""
     with path.listening_socket() as b:
-        pool = load.pool(path.mac("a"), b.mac)
-        assert b.socket is not None
-        with ReceivingWorker(
-            partial(BlockReceiver, b.socket, pool.length, number_at=pool.number_at),
-            cpu=path.receiver_cpu,
-            ready=partial(hear, b),
-        ) as worker:
-            yield worker
+        job = ReceiveAll(load, path.mac("a"), b.mac, link=b.link)
+        with Receiving(path.crew.receiver, job, (b.fd,), what="listen on b") as receiver:
+            yield receiver
 
 
 class PacketEngine(Contestant):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 
+from harness.bench.crew import Crew
 from harness.bench.measurement import Limit, Measurement, Test
 from harness.bench.rivals.captures import (
     BLOCKS_FROM_TRAFGEN,
@@ -43,7 +44,7 @@ from harness.bench.rivals.turns import Contestant, Cores, Figure, Load, Turn
 from harness.errors import CommandError, KernelError, UnfitError
 from harness.resource import Resource
 
-__all__ = ["FULL", "PATH", "QUICK", "Budget", "Rivals", "rival_rounds"]
+__all__ = ["FULL", "PATH", "QUICK", "Budget", "Rivals"]
 
 PATH = "guest → guest, bridge"
 
@@ -168,12 +169,14 @@ class Rivals(Resource):
     is no path to compare them on.
     """
 
-    def __init__(self, budget: Budget, *, missing: MutableMapping[str, str] | None = None) -> None:
+    def __init__(
+        self, budget: Budget, crew: Crew, *, missing: MutableMapping[str, str] | None = None
+    ) -> None:
         self.budget = budget
         self.missing = {} if missing is None else missing
         self._scores: list[_Score] = []
         with ExitStack() as undo:
-            path = undo.enter_context(SharedPath())
+            path = undo.enter_context(SharedPath(crew))
             for contestant in contestants(path, whole=budget.whole):
                 undo.enter_context(contestant)
                 score = _Score(contestant)
@@ -219,14 +222,3 @@ class Rivals(Resource):
     def close(self) -> None:
         """End every contestant and take the path down; idempotent."""
         self._undo.close()
-
-
-def rival_rounds(budget: Budget, missing: MutableMapping[str, str]) -> Iterator[Measurement]:
-    """The whole comparison; `missing` is told who could not take part, and why.
-
-    Raises KernelError when there is no path to compare them on.
-    """
-    with Rivals(budget, missing=missing) as rivals:
-        for _ in rivals.play():
-            pass
-        yield from rivals.measurements()

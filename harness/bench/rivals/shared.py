@@ -17,12 +17,13 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from harness.bench.crew import Crew
 from harness.bench.ends import End, EndKind
 from harness.errors import KernelError
 from harness.kernel import links
 from harness.kernel.counters import link_counters
 from harness.kernel.netns import NetNS
-from harness.kernel.packets import ETH_P_ALL, plain_socket
+from harness.kernel.packets import plain_socket
 from harness.kernel.processes import Family, Process
 from harness.kernel.syscalls import detached_mount
 from harness.kernel.taps import Offload, Tap
@@ -32,7 +33,7 @@ from harness.resource import Resource
 from harness.testbed.wiring import Wiring
 from harness.topology import Topology
 
-__all__ = ["SharedPath", "hear"]
+__all__ = ["SharedPath"]
 
 _READY_WITHIN = 5.0
 _LOOPBACK_INDEX = 1
@@ -42,17 +43,15 @@ _PREFIX = 16
 class SharedPath(Resource):
     """Two stations, `a` that sends and `b` that receives. Use it in a `with` statement.
 
-    `sender_cpu` and `receiver_cpu` are where everybody is pinned to, the same one where there
-    is no other. Raises KernelError.
+    Everybody is pinned to the CPUs of the `crew`, which sends and receives for the engine.
+    Raises KernelError.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, crew: Crew) -> None:
+        self.crew = crew
         self.topology = Topology(
             [Guest(name, Mode.BRIDGE, namespace=name) for name in ("a", "b")], externals=()
         )
-        cpus = sorted(os.sched_getaffinity(0))
-        # trafgen pins itself to CPU 0, so senders are there.
-        self.sender_cpu, self.receiver_cpu = cpus[0], cpus[-1]
         self._undo = ExitStack()
         try:
             self.family = self._undo.enter_context(Family())
@@ -171,7 +170,7 @@ class SharedPath(Resource):
 
         Raises UnfitError when there is no such program.
         """
-        cpu = self.sender_cpu if station == "a" else self.receiver_cpu
+        cpu = (self.crew.sender if station == "a" else self.crew.receiver).cpu
         return self.family.spawn(
             self.namespace(station),
             arguments,
@@ -188,9 +187,3 @@ class SharedPath(Resource):
     def close(self) -> None:
         """End every program and take everything down; idempotent."""
         self._undo.close()
-
-
-def hear(end: End) -> None:
-    """Let a `listening_socket` hear its link from now on. Raises OSError."""
-    assert end.socket is not None
-    end.socket.bind((end.link, ETH_P_ALL))

@@ -22,7 +22,7 @@ from harness.bench.rivals.streams import (
     parse_netperf,
 )
 from harness.bench.rivals.turns import Figure, Load, Turn
-from harness.bench.rivals.workers import Sent
+from harness.bench.rivals.work import Sent
 from harness.errors import CommandError
 from harness.kernel.processes import Finished
 from harness.report.benchtables import rival_ratios
