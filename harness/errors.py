@@ -2,6 +2,7 @@
 
     HairpinError
     ├── UsageError            what was asked for makes no sense            exit 2
+    │   ├── DomainError       domain or network XML that cannot be read
     │   ├── TopologyError     a topology, or the file it comes from
     │   └── StimulusError     a stimulus that its topology cannot send
     ├── UnfitError            this machine cannot do it; has a remedy      exit 3
@@ -22,6 +23,7 @@ import os
 __all__ = [
     "CommandError",
     "DifferenceError",
+    "DomainError",
     "ForeignTapError",
     "HairpinError",
     "KernelError",
@@ -39,6 +41,26 @@ class HairpinError(Exception):
 
 class UsageError(HairpinError):
     """The request itself is wrong, whatever the machine."""
+
+
+class DomainError(UsageError):
+    """A domain's or network's XML that cannot be read, or not be turned into what was asked.
+
+    `element` is where (``interface/source/@mode``), `problem` what is wrong with it, `allowed`
+    what may stand there; `line` is counted from 1, 0 where none is known.
+    """
+
+    def __init__(
+        self, element: str, problem: str, *, allowed: str = "", file: str = "", line: int = 0
+    ) -> None:
+        self.element = element
+        self.problem = problem
+        self.allowed = allowed
+        self.file = file
+        self.line = line
+        place = ":".join([file or "XML", *([str(line)] if line else [])])
+        hint = f"; allowed: {allowed}" if allowed else ""
+        super().__init__(f"{place}: {element}: {problem}{hint}")
 
 
 class TopologyError(UsageError):

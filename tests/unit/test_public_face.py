@@ -148,8 +148,23 @@ def test_a_difference_is_a_failed_assertion():
             errors.TopologyError("guest", "is bad", allowed="good").at("x.toml", 3),
             "x.toml:3: guest: is bad; allowed: good",
         ),
+        (errors.DomainError("source", "is bad"), "XML: source: is bad"),
+        (
+            errors.DomainError("source", "is bad", allowed="good", file="x.xml", line=3),
+            "x.xml:3: source: is bad; allowed: good",
+        ),
     ],
-    ids=["unfit", "kernel", "kernel, detail", "no errno", "foreign tap", "topology", "in a file"],
+    ids=[
+        "unfit",
+        "kernel",
+        "kernel, detail",
+        "no errno",
+        "foreign tap",
+        "topology",
+        "in a file",
+        "domain",
+        "domain, in a file",
+    ],
 )
 def test_error_as_text(error, text):
     assert str(error) == text
