@@ -62,7 +62,7 @@ def test_a_path_that_is_not_quick_can_be_asked_for():
         ({"queues": [3]}, {"3 queues"}),
         ({"guests": [7], "queues": [3]}, {"7 guests", "3 queues"}),
     ],
-    ids=str,
+    ids=["guests", "queues", "both"],
 )
 def test_variants_of_every_path_that_can_have_them(selected, variants):
     """Passthru guests are alone; a packet socket has one queue."""
