@@ -26,10 +26,11 @@ from functools import partial
 from pathlib import Path as File
 
 from harness.bench.ends import Path
+from harness.bench.frames import GSO
 from harness.bench.jobs import slots_for
 from harness.bench.paths import PATHS, open_path
 from harness.bench.plan import fitted
-from harness.bench.trial import GSO, spec_for
+from harness.bench.trial import spec_for
 from harness.kernel.engine import (
     BlockReceiver,
     Pool,
@@ -119,7 +120,7 @@ def sendmmsg(fd: int, pool: Pool) -> Send:
 def taps(path: Path, frame: str) -> None:
     """Ways for tap descriptors."""
     spec = spec_for(path, frame)
-    length = len(spec.frame(0))
+    length = spec.size
     slots = slots_for(length)
     pool, at = Pool.of(spec, slots), spec.number_at
     fd, other = path.a.fd, path.b.fd
@@ -149,7 +150,7 @@ def taps(path: Path, frame: str) -> None:
 def sockets(path: Path, frame: str) -> None:
     """Ways for packet sockets: on the link of a, and listening on the link of b."""
     spec = spec_for(path, frame)
-    length, at = len(spec.frame(0)), spec.number_at
+    length, at = spec.size, spec.number_at
     pool = Pool.of(spec, 256)
     a, b = path.a, path.b
     assert a.ns

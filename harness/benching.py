@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.bench.comparison import compare_runs
@@ -25,6 +26,8 @@ from harness.suite import EXIT_DIFFERS, EXIT_INTERRUPTED, EXIT_OK, hand_over, ru
 
 __all__ = ["run_benchmark"]
 
+_EXTRA = ("hdrh", "matplotlib", "scipy")
+
 
 def run_benchmark(*, quick: bool, selection: Selection, base: Path | None, output: Path) -> int:
     """Measure, print, save, and compare with `base`; hairpin's exit status.
@@ -33,6 +36,7 @@ def run_benchmark(*, quick: bool, selection: Selection, base: Path | None, outpu
     cannot, UsageError when `base` is no benchmark run or nothing can be written.
     """
     earlier = load_run(base) if base else None
+    _need_extra()
     ensure_namespaces()
     features = probe()
     require(features)
@@ -54,10 +58,20 @@ def run_benchmark(*, quick: bool, selection: Selection, base: Path | None, outpu
             )
         finally:
             progress.done()
-    return _tell(run, earlier, base, folder, output)
+    return _tell(run, earlier, folder, output)
 
 
-def _tell(run: Run, earlier: Run | None, base: Path | None, folder: Path, output: Path) -> int:
+def _need_extra() -> None:
+    """Find out now that a package is missing, not when minutes of measuring are over."""
+    missing = [name for name in _EXTRA if find_spec(name) is None]
+    if missing:
+        raise UnfitError(
+            f"a benchmark takes further packages ({', '.join(missing)} not installed)",
+            remedy="pip install 'hairpin[bench]'",
+        )
+
+
+def _tell(run: Run, earlier: Run | None, folder: Path, output: Path) -> int:
     console = make_console()
     print_bench(run, console)
     save_run(run, folder)

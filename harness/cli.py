@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.errors import DifferenceError, HairpinError, UnfitError, UsageError
+from harness.errors import DifferenceError, HairpinError, UsageError
 
 __all__ = ["main"]
 
@@ -221,13 +221,9 @@ def _explore(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _bench(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     _refuse(rest, "bench")
-    try:
-        from harness.bench.plan import Selection
-        from harness.benching import run_benchmark
-    except ImportError as error:
-        raise UnfitError(
-            f"benchmarks take further packages ({error})", remedy="pip install 'hairpin[bench]'"
-        ) from error
+    from harness.bench.plan import Selection
+    from harness.benching import run_benchmark
+
     selection = Selection.of(
         tests=arguments.test,
         paths=arguments.path,

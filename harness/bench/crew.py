@@ -56,7 +56,10 @@ class Pending(Generic[T]):
 
     def outcome(self) -> T:
         """What came of it. Raises KernelError when it failed."""
-        outcome = _receive(self._channel, self._what)
+        try:
+            outcome = _receive(self._channel)
+        except EOFError as error:
+            raise KernelError(self._what, errno.EPIPE, _ENDED) from error
         if isinstance(outcome, BaseException):
             number = outcome.errno if isinstance(outcome, OSError) else None
             raise KernelError(self._what, number or 0, str(outcome)) from outcome
@@ -72,6 +75,7 @@ class Member(Resource):
         self._channel, theirs = socket.socketpair()
         self.pid = os.fork()
         if not self.pid:
+            self._channel.close()  # its end of ours would keep it from seeing that we have closed it
             _live(theirs, cpu)
         theirs.close()
 
@@ -125,6 +129,8 @@ def _live(channel: socket.socket, cpu: int) -> None:
         os.sched_setaffinity(0, {cpu})
         while True:
             _work(channel)
+    except EOFError:
+        pass  # the main process is gone, or wants no more
     except Exception:  # noqa: BLE001  (a fork does not unwind into its parent's frames)
         traceback.print_exc()
     finally:
@@ -132,10 +138,12 @@ def _live(channel: socket.socket, cpu: int) -> None:
 
 
 def _work(channel: socket.socket) -> None:
-    job, count = _receive(channel, "job")
+    job, count = _receive(channel)
     descriptors: list[int] = []
     while len(descriptors) < count:
-        _, received, _, _ = socket.recv_fds(channel, 1, _MOST_DESCRIPTORS)
+        data, received, _, _ = socket.recv_fds(channel, 1, _MOST_DESCRIPTORS)
+        if not data:
+            raise EOFError
         descriptors += received
     try:
         with job.prepare(descriptors) as prepared:
@@ -156,12 +164,13 @@ def _send(channel: socket.socket, what: object) -> None:
     channel.sendall(_LENGTH.pack(len(data)) + data)
 
 
-def _receive(channel: socket.socket, what: str) -> Any:
-    (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size, what))
-    return pickle.loads(_exactly(channel, length, what))
+def _receive(channel: socket.socket) -> Any:
+    """What the other process has sent. Raises EOFError when it has ended."""
+    (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size))
+    return pickle.loads(_exactly(channel, length))
 
 
-def _exactly(channel: socket.socket, length: int, what: str) -> bytes:
+def _exactly(channel: socket.socket, length: int) -> bytes:
     data = bytearray()
     while len(data) < length:
         try:
@@ -169,6 +178,6 @@ def _exactly(channel: socket.socket, length: int, what: str) -> bytes:
         except ConnectionError:  # it has ended with something unread
             part = b""
         if not part:
-            raise KernelError(what, errno.EPIPE, _ENDED)
+            raise EOFError
         data += part
     return bytes(data)

@@ -6,7 +6,7 @@ import errno
 import os
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import quantiles
@@ -22,11 +22,10 @@ __all__ = [
     "Received",
     "Send",
     "Sent",
-    "length_to_read",
     "slots_for",
 ]
 
-END = 0xFFFFFF00
+_END = 0xFFFFFF00
 """Numbers from here on are not a frame's: the last frame of all bears one."""
 
 _CACHE = 1 << 19  # bytes of frames that go round without falling out of a core's cache
@@ -34,7 +33,7 @@ _MOST_SLOTS = 256
 _TICK = 20_000  # ns between batches of a paced sender, at least
 _MOST_AT_ONCE = 32  # frames of a batch that is paced
 _BATCH = 64  # frames of one that is not
-_AGAIN_AFTER = 0.02  # seconds without the receiver having seen the end
+_AGAIN_AFTER = 0.05  # seconds without the receiver having seen the end
 _LOST_AFTER = 5.0
 _QUIET = 50_000_000  # ns without a frame, after which a receiver asks whether there is a sender
 
@@ -46,9 +45,14 @@ def slots_for(length: int) -> int:
     return max(16, min(_MOST_SLOTS, 1 << (_CACHE // length).bit_length() - 1))
 
 
-def length_to_read(spec: FrameSpec) -> int:
-    """Bytes of the buffer that takes one of these frames, header included."""
-    return len(spec.frame(0))
+def _waiting(receivers: Sequence[Receiver]) -> Callable[[float], bool]:
+    """What blocks until one of them has something, or so many seconds; whether one has."""
+    if len(receivers) == 1:
+        return receivers[0].wait
+    several = select.poll()
+    for receiver in receivers:
+        several.register(receiver.fd, select.POLLIN)
+    return lambda seconds: bool(several.poll(seconds * 1000))
 
 
 # ---------------------------------------------------------------------- in turn, on one core
@@ -62,7 +66,6 @@ class AlternatingOutcome:
     references: tuple[float, ...]
     frames: int
     use: CpuUse
-    engine: str
 
     @property
     def rate(self) -> float:
@@ -90,6 +93,7 @@ class _Way:
     def carry(self, slice_ns: int) -> tuple[float, int]:
         """Send and receive in turn for so long: frames per second, and frames."""
         send, batch, receivers = self.sender.send, self.batch, self.receivers
+        wait = _waiting(receivers)  # for the kernel to finish: ksoftirqd, a workqueue
         frames = 0
         start = _clock()
         end = start + slice_ns
@@ -101,7 +105,7 @@ class _Way:
                 for receiver in receivers:
                     got += receiver.receive(batch - arrived)
                 arrived += got
-                if not got and not self._wait():
+                if not got and not wait(_LOST_AFTER):
                     raise OSError(
                         errno.ETIMEDOUT, f"{batch - arrived} of {batch} frames have not come"
                     )
@@ -115,16 +119,6 @@ class _Way:
                 errno.EIO, f"frame {receivers[0].last} came last, {expected} was sent last"
             )
         return frames * 1e9 / (now - start), frames
-
-    def _wait(self) -> bool:
-        """Let the kernel finish (ksoftirqd, a workqueue): whether something came."""
-        if len(self.receivers) == 1:
-            return self.receivers[0].wait(_LOST_AFTER)
-        give_up = time.monotonic() + _LOST_AFTER
-        while time.monotonic() < give_up:
-            if any(receiver.wait(0.001) for receiver in self.receivers):
-                return True
-        return False
 
 
 @dataclass(frozen=True)
@@ -147,7 +141,7 @@ class Alternating:
     def prepare(self, descriptors: Sequence[int]) -> Iterator[tuple[_Way, _Way]]:
         """See Job."""
         outgoing, writer, reader, *incoming = descriptors
-        length, at = length_to_read(self.spec), self.spec.number_at
+        length, at = self.spec.size, self.spec.number_at
         slots = slots_for(length)
         with ExitStack() as undo:
 
@@ -183,7 +177,7 @@ class Alternating:
                 use += meter.used()
             rates.append(rate)
             frames += count
-        return AlternatingOutcome(tuple(rates), tuple(references), frames, use, path.sender.name)
+        return AlternatingOutcome(tuple(rates), tuple(references), frames, use)
 
 
 # ---------------------------------------------------------------------- each on its core
@@ -198,7 +192,7 @@ class Sent:
     nanoseconds: int
     use: CpuUse
     ends: int
-    """Frames that said that it was over."""
+    """Frames that said that it was over; more than one where nobody seemed to have heard."""
 
     @property
     def rate(self) -> float:
@@ -226,7 +220,7 @@ class Send:
     def prepare(self, descriptors: Sequence[int]) -> Iterator[tuple[Sender, int]]:
         """See Job."""
         fd, heard = descriptors
-        pool = Pool.of(self.spec, slots_for(length_to_read(self.spec)))
+        pool = Pool.of(self.spec, slots_for(self.spec.size))
         with End(fd, self.kind, b"").sender(pool) as sender:
             yield sender, heard
 
@@ -282,7 +276,7 @@ def _say_it_is_over(sender: Sender, heard: int) -> int:
     give_up = time.monotonic() + _LOST_AFTER
     while time.monotonic() < give_up:
         slot = sender.at
-        sender.pool.set_number(slot, END + said % 0xFF)
+        sender.pool.set_number(slot, _END + said % 0xFF)
         sender.send(1)
         sender.pool.set_number(slot, slot)
         said += 1
@@ -340,6 +334,7 @@ class Receive:
         """See Job."""
         receivers, heard = prepared
         stamped, busy = self.stamped, self.busy
+        wait = _waiting(receivers)
         sender_gone = select.poll()
         sender_gone.register(heard, 0)
         frames = idle = first = empty_since = 0
@@ -353,7 +348,7 @@ class Receive:
                     arrived = receiver.receive()
                     if arrived:
                         got += arrived
-                        over = over or receiver.last >= END
+                        over = over or receiver.last >= _END
                         if stamped:
                             now = _clock()
                             latencies += [now - stamp for stamp in receiver.stamps() if stamp]
@@ -366,7 +361,7 @@ class Receive:
                     continue
                 empty_since = empty_since or _clock()
                 if not busy:
-                    receivers[0].wait(0.05 if len(receivers) == 1 else 0.0005)
+                    wait(_QUIET / 1e9)
                 if before - empty_since > _QUIET and sender_gone.poll(0):
                     raise OSError(errno.EPIPE, "the sender has failed")
             elapsed = _clock() - first

@@ -110,7 +110,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Run:
-    """A benchmark run. `missing` says of what could not be measured here, why."""
+    """A benchmark run. `missing` says of what could not be measured here, why.
+
+    Each measurement has a key of its own; raises ValueError otherwise.
+    """
 
     kernel: str
     machine: str
@@ -123,6 +126,12 @@ class Run:
     measurements: tuple[Measurement, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        keys = [measurement.key for measurement in self.measurements]
+        twice = [", ".join(filter(None, key)) for key in set(keys) if keys.count(key) > 1]
+        if twice:
+            raise ValueError(f"measured twice: {'; '.join(sorted(twice))}")
 
     def to_json(self) -> dict[str, Any]:
         """The run as JSON's types; `schema` first."""

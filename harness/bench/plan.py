@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.bench import rivals, scale
+from harness.bench.frames import GSO
 from harness.bench.measurement import Test
 from harness.bench.paths import PATHS, Carrier, PathSpec, Way
 from harness.bench.rivals import Budget
 from harness.bench.scale import ScaleBudget
-from harness.bench.trial import GSO
 from harness.errors import UsageError
 from harness.parts import Mode
 
@@ -70,11 +70,11 @@ class Selection:
         return cls(
             tuple(map(Test, tests)),
             tuple(paths),
-            tuple(frame.upper() for frame in frames),
+            tuple(dict.fromkeys(frame.upper() for frame in frames)),
             rounds,
             rate,
-            tuple(guests),
-            tuple(queues),
+            tuple(dict.fromkeys(guests)),
+            tuple(dict.fromkeys(queues)),
         )
 
     def wants(self, test: Test) -> bool:
@@ -149,9 +149,13 @@ class Plan:
         """The tests that want a core each for sender and receiver."""
         for frame in frames:
             yield Entry(Test.THROUGHPUT, spec, frame)
-            for load in self.loads:
-                yield Entry(Test.LATENCY, spec, frame, load=load)
-        yield Entry(Test.LOSS, spec, frames[0])
+            rate = self.selection.rate
+            if rate:
+                yield Entry(Test.LATENCY, spec, frame, f"{rate:,.0f} frames/s")
+            else:
+                for load in self.loads:
+                    yield Entry(Test.LATENCY, spec, frame, f"{load:.0%} of throughput", load)
+        yield Entry(Test.LOSS, spec, frames[0], "full load")
         lengths = self.queue_lengths if spec.tap_receives else (0,)
         for length in lengths:
             yield Entry(Test.BURST, replace(spec, queue=length), frames[0])

@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.bench.crew import Crew
 from harness.bench.ends import Path
+from harness.bench.frames import GSO
 from harness.bench.measurement import Measurement, Run, Test
 from harness.bench.paths import PathSpec, open_path
 from harness.bench.plan import Entry, Plan, fitted
 from harness.bench.rivals import Rivals
 from harness.bench.scale import measure_scale
 from harness.bench.subjects import BackToBack, Forwarding, Latency, Loss, Subject, Throughput
-from harness.bench.trial import GSO
 from harness.errors import KernelError, UnfitError
 from harness.kernel.engine import engine_name
 
@@ -160,30 +160,25 @@ class Session:
     ) -> Subject:
         plan, frame = self.plan, entry.frame
         flows = _FLOWS if spec.queues > 1 else int(path.ip_only)
+        what: dict[str, Any] = {"variant": entry.variant, "flows": flows}
         match entry.test:
             case Test.FORWARDING:
-                return Forwarding(
-                    path,
-                    frame,
-                    variant=entry.variant,
-                    flows=flows,
-                    seconds=plan.forwarding_seconds,
-                )
+                return Forwarding(path, frame, **what, seconds=plan.forwarding_seconds)
             case Test.THROUGHPUT:
-                found = Throughput(path, frame, flows=flows, seconds=plan.trial_seconds)
+                found = Throughput(path, frame, **what, seconds=plan.trial_seconds)
                 throughputs[spec, frame] = found
                 return found
             case Test.LATENCY:
                 return Latency(
                     path,
                     frame,
-                    flows=flows,
+                    **what,
                     seconds=plan.latency_seconds,
                     most=throughputs[spec, frame],
                     load=entry.load,
                     rate=plan.selection.rate,
                 )
             case Test.LOSS:
-                return Loss(path, frame, flows=flows, seconds=plan.trial_seconds, loads=plan.losses)
+                return Loss(path, frame, **what, seconds=plan.trial_seconds, loads=plan.losses)
             case _:
-                return BackToBack(path, frame, flows=flows)
+                return BackToBack(path, frame, **what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from statistics import median
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from harness.bench.crew import Crew
 from harness.bench.ends import Path
@@ -62,6 +62,17 @@ class Subject(ABC):
     def measurement(self) -> Measurement:
         """What has come of the samples so far, of which there is one at least."""
 
+    def _measured(self, unit: str, **more: Any) -> Measurement:
+        return Measurement(
+            self.test,
+            self.path.name,
+            self.frame,
+            unit,
+            tuple(self.samples),
+            variant=self.variant,
+            **more,
+        )
+
 
 @dataclass
 class Forwarding(Subject):
@@ -77,7 +88,7 @@ class Forwarding(Subject):
     def sample(self, crew: Crew) -> float:
         """See Subject."""
         spec = self.spec
-        with loop_path(len(spec.frame(0))) as loop:
+        with loop_path(spec.size) as loop:
             job = Alternating(
                 spec,
                 self.seconds,
@@ -99,13 +110,8 @@ class Forwarding(Subject):
         """See Subject."""
         use, frames = self._use, self._frames
         instructions = use.instructions / frames if use.instructions else None
-        return Measurement(
-            self.test,
-            self.path.name,
-            self.frame,
+        return self._measured(
             "frames/s",
-            tuple(self.samples),
-            variant=self.variant,
             references=tuple(self._references),
             limited_by=by_cpu_time(use),
             cost=Cost(use.user / frames, use.system / frames, instructions),
@@ -135,13 +141,8 @@ class Throughput(Subject):
     def measurement(self) -> Measurement:
         """See Subject."""
         limits = [found.limited_by for found in self._found]
-        return Measurement(
-            self.test,
-            self.path.name,
-            self.frame,
+        return self._measured(
             "frames/s",
-            tuple(self.samples),
-            variant=self.variant,
             limited_by=max(limits, key=limits.count),
             note=f"± {self.resolution:.0%} of the sender's rate, trials of {self.seconds:g} s",
         )
@@ -169,15 +170,8 @@ class Latency(Subject):
 
     def measurement(self) -> Measurement:
         """See Subject; the samples are medians, the curve is of all rounds together."""
-        return Measurement(
-            self.test,
-            self.path.name,
-            self.frame,
+        return self._measured(
             "µs",
-            tuple(self.samples),
-            variant=(
-                f"{self.rate:,.0f} frames/s" if self.rate else f"{self.load:.0%} of throughput"
-            ),
             better=Better.LOWER,
             curve=self._test.curve,
             note="the receiver polls; one frame of each batch is timed, from when it was due",
@@ -206,13 +200,8 @@ class Loss(Subject):
     def measurement(self) -> Measurement:
         """See Subject; a point of the curve is the median of its rounds."""
         points = zip(*self._curves, strict=True)
-        return Measurement(
-            self.test,
-            self.path.name,
-            self.frame,
+        return self._measured(
             "share",
-            tuple(self.samples),
-            variant="full load",
             better=Better.LOWER,
             curve=tuple((median(x for x, _ in p), median(y for _, y in p)) for p in points),
         )
@@ -225,6 +214,7 @@ class BackToBack(Subject):
     test = Test.BURST
 
     def __post_init__(self) -> None:
+        self.variant = f"queue of {self.path.queue}"
         self._limits: list[Limit] = []
 
     def sample(self, crew: Crew) -> float:
@@ -237,13 +227,8 @@ class BackToBack(Subject):
     def measurement(self) -> Measurement:
         """See Subject."""
         endless = max(self.samples) >= BURST_CAP
-        return Measurement(
-            self.test,
-            self.path.name,
-            self.frame,
+        return self._measured(
             "frames",
-            tuple(self.samples),
-            variant=f"queue of {self.path.queue}",
             limited_by=max(self._limits, key=self._limits.count),
             note=f"{BURST_CAP:,}: no end to it, in a round at least" if endless else "",
         )

@@ -6,6 +6,8 @@ Each is read as libvirt reads it, so a number that libvirt takes for octal is oc
 from __future__ import annotations
 
 import re
+from enum import StrEnum
+from typing import TypeVar
 from uuid import UUID
 
 from harness.guests.nic import LinkState, NativeVlan, VirtualPortType
@@ -28,6 +30,8 @@ __all__ = [
     "write_yes_no",
     "yes_no",
 ]
+
+E = TypeVar("E", bound=StrEnum)
 
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -145,34 +149,23 @@ def write_yes_no(value: bool) -> str:  # noqa: FBT001
     return "yes" if value else "no"
 
 
+def _choice(text: str, kind: type[E], what: str, source: str) -> E:
+    if text not in list(kind):
+        raise Misread(f"{text!r} is no {what}", allowed=", ".join(kind), source=source)
+    return kind(text)
+
+
 def link_state(text: str) -> LinkState:
     """Up or down."""
-    if text not in list(LinkState):
-        raise Misread(
-            f"{text!r} is no link state",
-            allowed="up, down",
-            source="libvirt virDomainNetDefParseXML",
-        )
-    return LinkState(text)
+    return _choice(text, LinkState, "link state", "libvirt virDomainNetDefParseXML")
 
 
 def native_vlan(text: str) -> NativeVlan:
     """Tagged or untagged."""
-    if text not in list(NativeVlan):
-        raise Misread(
-            f"{text!r} is no native mode",
-            allowed="tagged, untagged",
-            source="libvirt virNetDevVlanParse",
-        )
-    return NativeVlan(text)
+    return _choice(text, NativeVlan, "native mode", "libvirt virNetDevVlanParse")
 
 
 def port_type(text: str) -> VirtualPortType:
     """A type of virtual port."""
-    if text not in list(VirtualPortType):
-        raise Misread(
-            f"{text!r} is no type of virtual port",
-            allowed=", ".join(VirtualPortType),
-            source="libvirt virNetDevVPortProfileParse",
-        )
-    return VirtualPortType(text)
+    source = "libvirt virNetDevVPortProfileParse"
+    return _choice(text, VirtualPortType, "type of virtual port", source)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import contextmanager
 
 import pytest
 
@@ -76,25 +77,30 @@ def test_without_root(hairpin, without_root):
     assert "sudo hairpin bench" in result.stderr
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT], ids=lambda s: s.name)
-def test_interrupted(tmp_path, signum):
-    """What has been measured is kept, printed and marked; nothing else is left."""
+@contextmanager
+def measuring(folder):
+    """A benchmark without end that has begun."""
     with subprocess.Popen(
         [sys.executable, "-m", "harness", "bench", *LITTLE, "--rounds", "1000"],
-        cwd=tmp_path,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
-        assert process.stderr
-        assert "round" in process.stderr.readline()  # it has begun
-        os.kill(process.pid, signum)
+        assert "round" in process.stderr.readline()
+        yield process
+
+
+def test_interrupted(tmp_path):
+    """What has been measured is kept, printed and marked; nothing else is left."""
+    with measuring(tmp_path) as process:
+        os.kill(process.pid, signal.SIGINT)
         said, complained = process.communicate(timeout=60)
-        assert process.returncode == 130, complained
-        assert "interrupted" in said
-        assert "Traceback" not in complained
-        assert _session(process.pid) == []
+    assert process.returncode == 130, complained
+    assert "interrupted" in said
+    assert "Traceback" not in complained
+    assert _session(process.pid) == []
     run = json.loads((tmp_path / ".hairpin" / "last" / "bench.json").read_text())
     assert run["interrupted"] is True
     assert run["measurements"]
@@ -102,20 +108,11 @@ def test_interrupted(tmp_path, signum):
 
 def test_killed(tmp_path):
     """The processes that send and receive end with the main process, however it ends."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "harness", "bench", *LITTLE, "--rounds", "1000"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr
-        process.stderr.readline()
+    with measuring(tmp_path) as process:
         assert len(_session(process.pid)) >= 3
         process.kill()
-        process.wait()
-        process.stderr.read()  # until the last of them has closed it
+        _, complained = process.communicate(timeout=60)  # until the last of them has closed it
+    assert "Traceback" not in complained
     assert _session(process.pid) == []
 
 

@@ -30,9 +30,17 @@ def test_full_has_all_paths_and_sizes():
 
 def test_no_entry_twice():
     """Each measurement of a run has a key of its own."""
-    for plan in QUICK, FULL:
-        keys = [(e.test, e.path, e.frame, e.variant, e.load) for e in plan.entries()]
+    again = Selection.of(frames=["64", "64"], guests=[7, 7], queues=[2, 2], rate=50_000)
+    for plan in QUICK, FULL, QUICK.only(again), FULL.only(again):
+        keys = [(e.test, e.path, e.frame, e.variant) for e in plan.entries()]
         assert len(keys) == len(set(keys))
+
+
+def test_one_rate_is_one_latency():
+    """However many loads the plan has."""
+    found = [e for e in entries(FULL, rate=50_000) if e.test is Test.LATENCY]
+    assert {entry.variant for entry in found} == {"50,000 frames/s"}
+    assert len(found) == len({(entry.path, entry.frame) for entry in found})
 
 
 def test_latency_follows_its_throughput():
@@ -66,7 +74,8 @@ def test_a_path_that_is_not_quick_can_be_asked_for():
 )
 def test_variants_of_every_path_that_can_have_them(selected, variants):
     """Passthru guests are alone; a packet socket has one queue."""
-    found = [entry for entry in entries(**selected) if entry.variant]
+    forwarding = [entry for entry in entries(**selected) if entry.test is Test.FORWARDING]
+    found = [entry for entry in forwarding if entry.variant]
     assert {entry.variant for entry in found} == variants
     assert len({entry.path.name for entry in found}) > 3
 

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness.bench.crew import Crew
+from harness.bench.crew import Crew, Member
 from harness.bench.ends import End, EndKind, Path
-from harness.bench.jobs import Alternating, Send
+from harness.bench.jobs import Alternating, Send, _Way
 from harness.bench.measurement import Limit
 from harness.bench.trial import run_trial, spec_for
 from harness.errors import KernelError
 from harness.kernel.cpu import CpuUse
+from harness.kernel.engine import Pool, make_sender
 
 SLOTS = 256
 
@@ -53,6 +54,12 @@ def test_nothing_lost(crew, path, stamped):
     assert all(0 < latency < 5e9 for latency in trial.received.latencies)
 
 
+def test_an_end_that_had_to_be_said_again(crew, path):
+    """Nobody knows which of the last frames have come: a loss is rather told than overlooked."""
+    trial = run_trial(crew, path, spec_for(path, "64"), frames=10)
+    assert replace(trial, sent=replace(trial.sent, ends=2)).lost == 2 - trial.sent.ends
+
+
 def test_what_found_no_room(crew, path):
     """While nobody reads the queue holds what it holds; the sender counts the rest."""
     heard, tells = os.pipe2(os.O_CLOEXEC)
@@ -77,6 +84,34 @@ def test_in_turn(crew, path):
     assert 0.2 < outcome.rate / outcome.reference < 5  # a pipe beside a pipe
     assert outcome.frames > 1000
     assert outcome.use.user + outcome.use.system > 0
+
+
+class OtherFrames:
+    """A receiver that gets as many frames as are sent, but others."""
+
+    last = 5
+
+    def receive(self, expected):
+        return expected
+
+    def wait(self, seconds):
+        return True
+
+
+def test_other_frames_are_not_taken_for_ours(path):
+    with (
+        make_sender(path.a.fd, Pool.of(spec_for(path, "64"), 16)) as sender,
+        pytest.raises(OSError, match="frame 5 came last, 3 was sent last"),
+    ):
+        _Way(sender, (OtherFrames(),), 4).carry(0)
+
+
+def test_member_ends_with_the_main_process(capfd):
+    """Without a word: it has nobody to say one to."""
+    with Member(min(os.sched_getaffinity(0))) as member:
+        member._channel.close()
+        os.waitid(os.P_PID, member.pid, os.WEXITED | os.WNOWAIT)
+    assert capfd.readouterr().err == ""
 
 
 def test_failed_sender(crew, path):

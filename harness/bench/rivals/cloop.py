@@ -10,11 +10,10 @@ from pathlib import Path
 from harness.bench.ends import End
 from harness.bench.rivals.shared import SharedPath
 from harness.bench.rivals.turns import Contestant, Cores, Load, Turn
-from harness.bench.rivals.work import Progress, Sent
+from harness.bench.rivals.work import Progress, Sent, Stop
 from harness.errors import CommandError, UnfitError
 from harness.kernel.engine import Pool
 from harness.kernel.processes import Process
-from harness.resource import Resource
 
 __all__ = ["C_LOOP", "CLoop", "parse_yardstick"]
 
@@ -78,7 +77,7 @@ class CLoop(Contestant):
     def _side_by_side(self, stack: ExitStack, a: End, b: End, frames: int, seconds: float) -> Sent:
         load, pool = self.load, self.load.pool(a.mac, b.mac)
         progress = stack.enter_context(Progress())
-        stop = stack.enter_context(_Stop())
+        stop = stack.enter_context(Stop())
         receiver = self._start(stack, "b", "receive", (b.fd, progress.fd, stop.fd), pool.length)
         receiver.wait_until(lambda: receiver.stdout.startswith("ready"))
         sender = self._start(
@@ -112,20 +111,6 @@ class CLoop(Contestant):
 
     def _outcome(self, process: Process, seconds: float = 0.0) -> Sent:
         return parse_yardstick(process.wait(seconds + _LATE).checked().stdout)
-
-
-class _Stop(Resource):
-    """A descriptor that hangs up when this is closed."""
-
-    def __init__(self) -> None:
-        self.fd, self._held = os.pipe()
-
-    def close(self) -> None:
-        """Hang up; idempotent."""
-        for fd in (self.fd, self._held):
-            if fd >= 0:
-                os.close(fd)
-        self.fd = self._held = -1
 
 
 def _in_memory(pool: Pool) -> int:

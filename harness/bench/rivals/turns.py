@@ -7,19 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
-from harness.kernel.engine import FRAME_CHECK, FrameSpec, Pool
-from harness.kernel.gso import LargeFrame
-from harness.kernel.vnet import Gso
+from harness.bench.frames import GSO_PAYLOAD, frames_of
+from harness.kernel.engine import FRAME_CHECK, Pool
 from harness.resource import Resource
 
 __all__ = ["Contestant", "Cores", "Figure", "Load", "Turn", "gigabits"]
 
-VNET_HEADER = 10  # bytes: struct virtio_net_hdr
+_VNET_HEADER = 10  # bytes: struct virtio_net_hdr
 _TCP = 14 + 20 + 20  # bytes of headers in a GSO frame: Ethernet, IPv4, TCP
-_SEGMENT = 1448  # bytes: what TCP puts into one at MTU 1500, with timestamps
-# As many as TCP puts into one frame: 64 KiB with its headers would be too long for a link's
-# gso_max_size, and be cut up on its way (gso_features_check).
-_LARGEST = 45 * _SEGMENT
 
 
 class Figure(StrEnum):
@@ -54,17 +49,17 @@ class Load(StrEnum):
     @property
     def length(self) -> int:
         """Bytes of a frame as a descriptor sees it, without header and check sequence."""
-        return _TCP + _LARGEST if self is Load.GSO else int(self) - FRAME_CHECK
+        return _TCP + GSO_PAYLOAD if self is Load.GSO else int(self) - FRAME_CHECK
 
     @property
     def header(self) -> int:
         """Bytes of virtio-net header before each."""
-        return VNET_HEADER if self is Load.GSO else 0
+        return _VNET_HEADER if self is Load.GSO else 0
 
     @property
     def payload(self) -> int:
         """Bytes that count in bit/s: of GSO frames TCP's payload, as iperf3 counts."""
-        return _LARGEST if self is Load.GSO else self.length
+        return GSO_PAYLOAD if self is Load.GSO else self.length
 
     @property
     def slots(self) -> int:
@@ -92,17 +87,7 @@ class Load(StrEnum):
     @cache
     def pool(self, source: bytes, target: bytes) -> Pool:
         """The frames, the same for everybody who sends from memory."""
-        if self is not Load.GSO:
-            return Pool.of(FrameSpec((target,), (source,), self.length), self.slots)
-        large = LargeFrame(
-            dst=target.hex(":"),
-            src=source.hex(":"),
-            gso=Gso.TCPV4,
-            length=self.payload,
-            segment=_SEGMENT,
-        )
-        header = large.header.pack(self.header)
-        spec = FrameSpec((target,), (source,), self.length, header=header, body=large.frame)
+        spec = frames_of(self, targets=(target,), sources=(source,), header=self.header)
         return Pool.of(spec, self.slots)
 
 

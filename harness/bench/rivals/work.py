@@ -29,7 +29,7 @@ from harness.kernel.engine import (
 from harness.kernel.packets import ETH_P_ALL
 from harness.resource import Resource
 
-__all__ = ["AtWork", "Progress", "ReceiveAll", "Receiving", "SendAll", "Sent", "TakeTurns"]
+__all__ = ["AtWork", "Progress", "ReceiveAll", "Receiving", "SendAll", "Sent", "Stop", "TakeTurns"]
 
 T = TypeVar("T")
 _QUIET = 0.01  # seconds without a frame, after which a receiver looks whether it is to stop
@@ -48,6 +48,20 @@ class Progress(Resource):
     def close(self) -> None:
         """Give the memory back; idempotent."""
         if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Stop(Resource):
+    """A descriptor, `fd`, that hangs up when this is closed."""
+
+    def __init__(self) -> None:
+        self.fd, self._held = os.pipe2(os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Hang up; idempotent."""
+        if self.fd >= 0:
+            os.close(self._held)
             os.close(self.fd)
             self.fd = -1
 
@@ -240,16 +254,14 @@ class Receiving(AtWork[int]):
     def __init__(
         self, member: Member, job: ReceiveAll, descriptors: Sequence[int], *, what: str
     ) -> None:
-        stop, self._stop = os.pipe2(os.O_CLOEXEC)
+        self._stop = Stop()
         try:
-            super().__init__(member, job, (stop, *descriptors), what=what)
+            super().__init__(member, job, (self._stop.fd, *descriptors), what=what)
         except BaseException:
-            os.close(self._stop)
+            self._stop.close()
             raise
-        finally:
-            os.close(stop)
 
     def finish(self) -> int:
         """See AtWork."""
-        os.close(self._stop)
+        self._stop.close()
         return super().finish()

@@ -16,8 +16,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from harness.bench.ends import BROADCAST
+from harness.bench.limits import by_cpu_time
+from harness.bench.measurement import Limit
 from harness.errors import KernelError
 from harness.kernel.counters import link_counters
+from harness.kernel.cpu import CpuMeter, CpuUse
 from harness.kernel.engine import FRAME_CHECK, FrameSpec, Pool, make_receiver, make_sender
 from harness.kernel.packets import plain_socket
 from harness.kernel.taps import Tap
@@ -62,6 +65,7 @@ class Broadcaster(Resource):
 
     bed: Testbed
     _undo: ExitStack = field(default_factory=ExitStack)
+    _use: CpuUse = field(default=CpuUse(0, 0), init=False)
 
     def __post_init__(self) -> None:
         try:
@@ -128,13 +132,14 @@ class Broadcaster(Resource):
     def burst(self, frames: int) -> float:
         """So many broadcasts in one go: copies delivered per second, all guests' together."""
         receiver = make_receiver(self._last.fd, _SPEC.length, number_at=_SPEC.number_at)
-        with receiver:
+        with receiver, CpuMeter() as meter:
             got = 0
             started = time.perf_counter()
             self._sender.send(frames)
             while got < frames and receiver.wait(_LOST_AFTER):
                 got += receiver.receive()
             taken = time.perf_counter() - started
+            self._use += meter.used()
         copies = got + sum(self._counted(tap, frames) for tap in self._others())
         if copies != frames * len(self._taps):
             raise KernelError(
@@ -143,6 +148,11 @@ class Broadcaster(Resource):
                 f"{copies:,} of {frames * len(self._taps):,} copies arrived",
             )
         return copies / taken
+
+    @property
+    def limited_by(self) -> Limit:
+        """What kept the bursts from more: this thread's own work, or the kernel."""
+        return by_cpu_time(self._use)
 
     def _others(self) -> Sequence[Tap]:
         return [tap for tap in self._taps if tap is not self._last]

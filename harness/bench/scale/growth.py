@@ -71,6 +71,7 @@ class _Turns:
     """Frames of one pool through a path, a batch sent and a batch received in turn."""
 
     def __init__(self, undo: ExitStack, out: int, into: int, spec: FrameSpec, slots: int) -> None:
+        self.frame = str(spec.length + FRAME_CHECK)
         self._slots = slots
         self._use = CpuUse(0, 0)
         self._sender: Sender = undo.enter_context(make_sender(out, Pool.of(spec, slots)))
@@ -111,6 +112,23 @@ class _Turns:
                 )
 
 
+def _forwarded(
+    path: str, size: int, what: str, samples: Sequence[float], turns: _Turns
+) -> Measurement:
+    return figure(
+        path,
+        size,
+        what,
+        "frames/s",
+        samples,
+        test=Test.ADDRESSES,
+        better=Better.HIGHER,
+        frame=turns.frame,
+        limited_by=turns.limited_by,
+        note="one thread sends and receives",
+    )
+
+
 def _grown(
     sizes: Sequence[int], rounds: int, sample: Callable[[int, int], float]
 ) -> Iterator[tuple[int, list[float]]]:
@@ -144,18 +162,7 @@ def addresses(
             return turns[size].rate(budget.seconds)
 
         for size, samples in _grown(budget.addresses, budget.rounds, sample):
-            yield figure(
-                "passthru guest, hairpinned",
-                size,
-                "address",
-                "frames/s",
-                samples,
-                test=Test.ADDRESSES,
-                better=Better.HIGHER,
-                frame=str(_among(2).length + FRAME_CHECK),
-                limited_by=turns[size].limited_by,
-                note="one thread sends and receives",
-            )
+            yield _forwarded("passthru guest, hairpinned", size, "address", samples, turns[size])
 
 
 def _among(size: int) -> FrameSpec:
@@ -204,18 +211,7 @@ def groups(
                 member.close()
 
         for size, samples in _grown(budget.groups, budget.rounds, sample):
-            yield figure(
-                "outside → member of groups",
-                size,
-                "group",
-                "frames/s",
-                samples,
-                test=Test.ADDRESSES,
-                better=Better.HIGHER,
-                frame=str(_to_groups(1).length + FRAME_CHECK),
-                limited_by=turns[size].limited_by,
-                note="one thread sends and receives",
-            )
+            yield _forwarded("outside → member of groups", size, "group", samples, turns[size])
     for size, samples in joining.items():
         yield figure("groups joined", size, "group", "µs/group", samples)
 

@@ -70,6 +70,7 @@ class _Samples:
     namespace_gone: list[float] = field(default_factory=list)
     last_copy: list[float] = field(default_factory=list)
     copies: list[float] = field(default_factory=list)
+    limited_by: Limit | None = None
     flood: Flood | None = None
 
 
@@ -119,7 +120,7 @@ def _copies(guests: int, samples: _Samples) -> Measurement:
         test=Test.FAN_OUT,
         better=Better.HIGHER,
         frame=FRAME,
-        limited_by=Limit.KERNEL,  # it is sent at once, and the copies are the broadcast queue's
+        limited_by=samples.limited_by,
         note="copies, all guests' together",
     )
 
@@ -160,6 +161,7 @@ def _broadcast(bed: Testbed, samples: _Samples, budget: ScaleBudget, flood: int)
         taken = sorted(broadcaster.flash() for _ in range(budget.broadcasts))
         samples.last_copy.append(taken[len(taken) // 2])
         samples.copies.append(broadcaster.burst(frames))
+        samples.limited_by = broadcaster.limited_by
         if flood:
             samples.flood = broadcaster.flood(flood)
 

@@ -51,9 +51,6 @@ def weighings(
         for what, found in ("link", link), ("open tap", tap):
             kib = [x / 1024 for x in found]
             yield figure(f"kernel memory, {what}", guests, "guest", "KiB/guest", kib)
-        yield figure(
-            "kernel memory, open tap", guests, "guest", "KiB/guest", [x / 1024 for x in tap]
-        )
         yield figure("taps opened", guests, "guest", "ms/guest", [x * 1e3 for x in opening])
         progress(f"our own memory for {counted(guests, 'guest')}")
         with room_for(guests):

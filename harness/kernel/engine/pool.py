@@ -79,13 +79,18 @@ class FrameSpec:
         return self.header + start.ljust(self.length, b"\0")
 
     @property
+    def size(self) -> int:
+        """Bytes of what is written to the descriptor for each, header included."""
+        return len(self.header) + (len(self.body) or self.length)
+
+    @property
     def number_at(self) -> int:
         """Offset of the number in what is written to the descriptor."""
         return len(self.header) + (_NUMBER_AT if not self.body else _NUMBER_AT + 12)
 
 
 class Pool:
-    """`slots` frames in one buffer; and, the same shape, room for as many to be received."""
+    """`slots` frames of one length in one buffer, each with its number at `number_at`."""
 
     def __init__(self, frames: Sequence[bytes], *, number_at: int) -> None:
         self.slots = len(frames)

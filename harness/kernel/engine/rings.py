@@ -22,7 +22,6 @@ __all__ = ["BlockReceiver", "RingSender"]
 
 _SOL_PACKET = 263
 _PACKET_RX_RING = 5
-_PACKET_STATISTICS = 6
 _PACKET_VERSION = 10
 _PACKET_TX_RING = 13
 _TPACKET_V3 = 2
@@ -58,7 +57,6 @@ class BlockReceiver(Receiver):
         self, sock: socket.socket, length: int, *, number_at: int, blocks: int = _BLOCKS
     ) -> None:
         super().__init__(sock.fileno(), length, number_at=number_at)
-        self._socket = sock
         sock.setsockopt(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V3)
         frames = blocks * _BLOCK // _SLOT
         geometry = _REQUEST.pack(_BLOCK, blocks, _SLOT, frames, _RETIRE, 0, 0)
@@ -68,8 +66,6 @@ class BlockReceiver(Receiver):
         self._at = 0
         self._seen: tuple[int, int, int] = (0, 0, 0)  # block, frames in it, offset of the first
         self._last = 0
-        self.lost = 0
-        """Frames that found the ring full, as far as `count_lost` has been asked."""
 
     def receive(self, expected: int = 0) -> int:
         """See Receiver: the frames of the next block, given back at the next call."""
@@ -112,12 +108,6 @@ class BlockReceiver(Receiver):
             found += _stamp.unpack_from(self._ring, at + mac + self.number_at + STAMP_AFTER_NUMBER)
             at += step
         return found
-
-    def count_lost(self) -> int:
-        """Frames that have found the ring full until now (PACKET_STATISTICS)."""
-        data = self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 12)
-        self.lost += struct.unpack("=III", data)[1]
-        return self.lost
 
     def close(self) -> None:
         """Give the ring back: the socket can be read from as before. Idempotent."""

@@ -1,7 +1,7 @@
 """bench.json: written whole, read back the same, and anything else refused by name."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.resources import files
 
 import jsonschema
@@ -141,3 +141,9 @@ def test_what_is_wrong_in_a_document_is_named_with_its_place(path, place, value,
     path.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(UsageError, match=rf"bench\.json: {complaint}"):
         load_run(path)
+
+
+def test_nothing_is_measured_twice(run):
+    """Whoever has two figures of one key has none."""
+    with pytest.raises(ValueError, match="measured twice: forwarding, "):
+        replace(run, measurements=(*run.measurements, run.measurements[0]))
