@@ -75,7 +75,7 @@ class Member(Resource):
         self._channel, theirs = socket.socketpair()
         self.pid = os.fork()
         if not self.pid:
-            self._channel.close()  # its end of ours would keep it from seeing that we have closed it
+            self._channel.close()  # held here as well, it would never be seen to close
             _live(theirs, cpu)
         theirs.close()
 
