@@ -9,6 +9,7 @@
     ├── KernelError           the kernel refused an operation              exit 3
     │   └── ForeignTapError   an opened tap is not the one asked for
     ├── CommandError          a program that was started failed            exit 3
+    ├── LibvirtError          libvirt refused an operation                 exit 3
     ├── StrayFrameError       a frame outran its barrier                   exit 3
     └── DifferenceError       the kernel did not do what the model says    exit 1
 
@@ -27,6 +28,7 @@ __all__ = [
     "ForeignTapError",
     "HairpinError",
     "KernelError",
+    "LibvirtError",
     "StimulusError",
     "StrayFrameError",
     "TopologyError",
@@ -126,6 +128,16 @@ class ForeignTapError(KernelError):
 
     def __init__(self, operation: str, detail: str) -> None:
         super().__init__(operation, errno_names.EXDEV, detail)
+
+
+class LibvirtError(HairpinError):
+    """libvirt refused `operation`; `message` is what it said, `code` its virErrorNumber."""
+
+    def __init__(self, operation: str, message: str, *, code: int = 0) -> None:
+        self.operation = operation
+        self.message = message
+        self.code = code
+        super().__init__(f"libvirt: {operation}: {message}")
 
 
 class CommandError(HairpinError):

@@ -25,6 +25,7 @@ from typing import Self
 
 from harness.errors import CommandError, KernelError, UnfitError
 from harness.kernel.netns import NetNS, on_thread
+from harness.kernel.sandbox import Sandbox
 from harness.kernel.syscalls import CLONE_NEWNET, CLONE_NEWPID, setns, unshare
 from harness.resource import Resource
 
@@ -183,7 +184,10 @@ class Family(Resource):
         def start() -> tuple[subprocess.Popen[bytes], int]:
             unshare(CLONE_NEWPID)
             # It ends at the end of its input, which comes when nobody holds the pipe any more.
-            first = subprocess.Popen(["cat"], stdin=reader, stdout=subprocess.DEVNULL)
+            # Orphans become its children: ignored, they leave no zombies (do_notify_parent). A
+            # libvirtd would wait for those, for they seem to live.
+            cat = ["env", "--ignore-signal=CHLD", "cat"]
+            first = subprocess.Popen(cat, stdin=reader, stdout=subprocess.DEVNULL)
             flags = os.O_RDONLY | os.O_CLOEXEC
             return first, os.open("/proc/thread-self/ns/pid_for_children", flags)
 
@@ -205,8 +209,9 @@ class Family(Resource):
         environment: dict[str, str] | None = None,
         folder: str | None = None,
         cpus: Collection[int] = (),
+        sandbox: Sandbox | None = None,
     ) -> Process:
-        """Start a program in `ns` and return while it runs.
+        """Start a program in `ns`, and in `sandbox`, and return while it runs.
 
         `descriptors` stay open in it, under the same numbers; `environment` is all that it
         gets, ours when None; `folder` is where it works. It runs on `cpus` only, wherever we may
@@ -219,6 +224,8 @@ class Family(Resource):
             # On a thread of its own: a child is where the thread is that forks it.
             setns(ns.fd, CLONE_NEWNET)
             setns(self._pid_ns, CLONE_NEWPID)
+            if sandbox:
+                sandbox.enter()
             if cpus:
                 os.sched_setaffinity(0, cpus)  # this thread's, which is what the child inherits
             return subprocess.Popen(
@@ -249,9 +256,10 @@ class Family(Resource):
         *,
         timeout: float = 10.0,
         environment: dict[str, str] | None = None,
+        sandbox: Sandbox | None = None,
     ) -> Finished:
         """Run a program in `ns` to its end. Raises CommandError after `timeout` seconds."""
-        return self.spawn(ns, arguments, environment=environment).wait(timeout)
+        return self.spawn(ns, arguments, environment=environment, sandbox=sandbox).wait(timeout)
 
     def _let_go(self) -> None:
         os.close(self._lifeline)

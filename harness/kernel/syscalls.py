@@ -8,15 +8,23 @@ import os
 import struct
 
 __all__ = [
+    "CLONE_FS",
+    "CLONE_NEWIPC",
     "CLONE_NEWNET",
+    "CLONE_NEWNS",
     "CLONE_NEWPID",
     "CLONE_NEWUSER",
+    "CLONE_NEWUTS",
     "attach_filter",
+    "bind_mount",
     "current_cpu",
     "detached_mount",
     "die_with_parent",
     "io_uring_enter",
     "io_uring_setup",
+    "keep_mounts_private",
+    "mount",
+    "move_mount",
     "open_instruction_counter",
     "open_tracepoint",
     "setns",
@@ -24,6 +32,10 @@ __all__ = [
     "unshare",
 ]
 
+CLONE_FS = 0x00000200
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
@@ -39,6 +51,10 @@ _FSCONFIG_CMD_CREATE = 6
 _FSMOUNT_CLOEXEC = 1
 _IORING_ENTER_GETEVENTS = 1
 _PR_SET_PDEATHSIG = 1
+_MS_BIND = 4096
+_MS_MOVE = 8192
+_MS_REC = 16384
+_MS_PRIVATE = 1 << 18
 
 # Older than that, so that each architecture has its own number (its syscall.tbl).
 _SYS_PERF_EVENT_OPEN = {
@@ -102,6 +118,31 @@ def detached_mount(filesystem: str) -> int:
         )
     finally:
         os.close(context)
+
+
+def mount(filesystem: str, place: str, *, options: str = "") -> None:
+    """mount(2): a new `filesystem` of this type at `place`, as the calling thread sees it."""
+    data = options.encode() or None
+    _checked(
+        _libc.mount(filesystem.encode(), place.encode(), filesystem.encode(), 0, data),
+        f"mount {filesystem} at {place}",
+    )
+
+
+def bind_mount(source: str, place: str) -> None:
+    """mount(2), MS_BIND: `source`, and all that is mounted in it, shall be at `place` as well."""
+    flags = _MS_BIND | _MS_REC
+    _checked(_libc.mount(source.encode(), place.encode(), None, flags, None), f"bind {place}")
+
+
+def move_mount(source: str, place: str) -> None:
+    """mount(2), MS_MOVE: what is mounted at `source`, with all on it, shall be at `place`."""
+    _checked(_libc.mount(source.encode(), place.encode(), None, _MS_MOVE, None), f"move {source}")
+
+
+def keep_mounts_private() -> None:
+    """mount(2), MS_PRIVATE: what is mounted from now on is seen in this mount namespace only."""
+    _checked(_libc.mount(None, b"/", None, _MS_REC | _MS_PRIVATE, None), "make mounts private")
 
 
 def open_tracepoint(number: int, *, cpu: int) -> int:

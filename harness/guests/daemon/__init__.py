@@ -1,0 +1,10 @@
+"""libvirt: a daemon of our own in a sandbox, or one that is there; and what it says of itself.
+
+    NetNS ── Sandbox ── [uevents → /dev/tapN]
+                   '─── libvirtd ── QEMU, QEMU, …          Libvirtd.connect ──► Connection
+"""
+
+from harness.guests.daemon.connection import Connection, Running
+from harness.guests.daemon.libvirtd import Libvirtd
+
+__all__ = ["Connection", "Libvirtd", "Running"]
