@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--vlan", type=int, metavar="ID", help="an 802.1Q tag the sender puts on")
     _add_explore(commands)
     _add_bench(commands)
+    _add_guests(commands)
     return parser
 
 
@@ -175,6 +176,32 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     bench.add_argument("--output", type=Path, default=_HAIRPIN_FOLDER, metavar="DIR")
 
 
+def _add_guests(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    guests = commands.add_parser(
+        "guests",
+        help="the same with real guests: QEMU under a libvirt of our own",
+        description="Start real guests under a private libvirtd, behind our switch, and hold what "
+        "they see against the model, beside what taps show. Nothing of the host's libvirt is "
+        "touched. Other arguments go to pytest: -k, -x, test files of your own.",
+    )
+    guests.add_argument(
+        "--domain",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="XML",
+        help="try the macvtap interfaces of this domain; may be repeated",
+    )
+    guests.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="DEV=LINK",
+        help="what the domain calls DEV is called LINK in the test; may be repeated",
+    )
+    guests.add_argument("--output", type=Path, default=_HAIRPIN_FOLDER, metavar="DIR")
+
+
 def _between(lowest: int, highest: int) -> Callable[[str], int]:
     """A whole number in that range, for argparse."""
 
@@ -250,6 +277,14 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     return run_suite(rest, backend=arguments.backend, output=arguments.output)
 
 
+def _guests(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    from harness.guesting import run_guests
+
+    return run_guests(
+        rest, domains=arguments.domain, devices=arguments.map, output=arguments.output
+    )
+
+
 def _explain(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     from harness.frames import Tag
     from harness.report.explain import explanation
@@ -301,6 +336,7 @@ _COMMANDS = {
     "explain": _explain,
     "explore": _explore,
     "bench": _bench,
+    "guests": _guests,
 }
 
 

@@ -45,7 +45,19 @@ from harness.testbed.stacks import Stacks
 from harness.topofile import dump_topology
 from harness.topology import Topology
 
-__all__ = ["EXIT_UNFIT"]
+__all__ = [
+    "EXIT_UNFIT",
+    "Heard",
+    "case_of",
+    "failed_key",
+    "fit",
+    "heard_key",
+    "listen",
+    "section_of",
+    "told_key",
+]
+
+pytest_plugins = ("harness.guestfixtures",)
 
 EXIT_UNFIT = 3
 
@@ -53,11 +65,21 @@ _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey[Pool]()
 _stacks = pytest.StashKey[dict[tuple[Topology, bool], Stacks]]()
 _collector = pytest.StashKey["_Collector"]()
-_verdicts = pytest.StashKey[list[tuple[Verdict, float]]]()
+heard_key = pytest.StashKey[list["Heard"]]()
+told_key = pytest.StashKey[list[Record]]()
 _evidence = pytest.StashKey[EvidenceFolder | None]()
 
 
-def _case(item: pytest.Item) -> str:
+@dataclass(frozen=True)
+class Heard:
+    """A verdict of a test, the seconds it took, and between whom where that is not plain."""
+
+    verdict: Verdict
+    seconds: float
+    between: str = ""
+
+
+def case_of(item: pytest.Item) -> str:
     """The node id; with the path of its file where that lies outside of the suite.
 
     There pytest leaves the file out, and nobody could run the case again.
@@ -69,7 +91,7 @@ def _case(item: pytest.Item) -> str:
     return f"{here}{path}::{item.nodeid.partition('::')[2]}"
 
 
-def _section(item: pytest.Item) -> str:
+def section_of(item: pytest.Item) -> str:
     if isinstance(item, CaseItem):
         return "Cases from files"
     doc = (getattr(getattr(item, "module", None), "__doc__", None) or "").strip()
@@ -80,7 +102,7 @@ def _section(item: pytest.Item) -> str:
 # ---------------------------------------------------------------------- live testbeds
 
 
-def _fit(config: pytest.Config) -> Features:
+def fit(config: pytest.Config) -> Features:
     """What this machine can do; leaves pytest with status 3 when that is not enough."""
     if _features not in config.stash:
         try:
@@ -100,7 +122,7 @@ def _backend(config: pytest.Config, features: Features) -> Backend:
 
 def _live_pool(config: pytest.Config) -> Pool:
     if _pool not in config.stash:
-        config.stash[_pool] = Pool(_backend(config, _fit(config)))
+        config.stash[_pool] = Pool(_backend(config, fit(config)))
         # One CPU for the session: another one for each worker of pytest-xdist, and otherwise the
         # one that the scheduler has chosen, so that several runs at once spread.
         cpus = sorted(os.sched_getaffinity(0))
@@ -110,10 +132,11 @@ def _live_pool(config: pytest.Config) -> Pool:
     return config.stash[_pool]
 
 
-def _listen(config: pytest.Config, bed: Testbed, verdicts: list[tuple[Verdict, float]]) -> None:
-    """Let the verdicts of `bed` go to `verdicts`, with evidence if that is to be kept."""
-    folder = _evidence_folder(config)
-    bed.on_verdict = lambda verdict, seconds: verdicts.append((verdict, seconds))
+def listen(item: pytest.Item, bed: Testbed, *, between: str = "") -> None:
+    """Let the verdicts of `bed` be those of the test `item`, with evidence if that is to be kept."""
+    folder = _evidence_folder(item.config)
+    heard = item.stash.setdefault(heard_key, [])
+    bed.on_verdict = lambda verdict, seconds: heard.append(Heard(verdict, seconds, between))
     bed.wants_evidence = folder.has_room if folder else lambda: False
 
 
@@ -124,8 +147,8 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
     Skips where the kernel lacks a part of it.
     """
     pool = _live_pool(request.config)
-    features = _fit(request.config)
-    verdicts = request.node.stash.setdefault(_verdicts, [])
+    features = fit(request.config)
+    between = "taps" if request.node.get_closest_marker("guests") else ""
     used: list[Topology] = []
 
     def make(topology: Topology) -> Testbed:
@@ -133,12 +156,12 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
         if reason:
             pytest.skip(reason)
         bed = pool.get(topology)
-        _listen(request.config, bed, verdicts)
+        listen(request.node, bed, between=between)
         used.append(topology)
         return bed
 
     yield make
-    if request.node.stash.get(_failed, False):
+    if request.node.stash.get(failed_key, False):
         for topology in used:
             pool.drop(topology)
 
@@ -147,7 +170,7 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
 def backend(request: pytest.FixtureRequest) -> Backend:
     """What stands for a guest's end in this run. Namespaces can be made once it is asked for."""
     _live_pool(request.config)
-    return _backend(request.config, _fit(request.config))
+    return _backend(request.config, fit(request.config))
 
 
 @pytest.fixture
@@ -156,7 +179,7 @@ def stacks(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stacks]]:
 
     Skips where the machine lacks a program, the kernel a part, or /dev/net/tun is not to be had.
     """
-    features = _fit(request.config)
+    features = fit(request.config)
     pool = request.config.stash.setdefault(_stacks, {})
     used = set()
 
@@ -177,26 +200,26 @@ def stacks(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stacks]]:
         return pool[key]
 
     yield make
-    if request.node.stash.get(_failed, False):
+    if request.node.stash.get(failed_key, False):
         for key in used:
             pool.pop(key).close()
 
 
-_failed = pytest.StashKey[bool]()
+failed_key = pytest.StashKey[bool]()
+"""Of a test that has failed: what it was given shall not be used again."""
 
 
 def _run_case(item: CaseItem, case: Case) -> None:
     """A case on a testbed of its own, which its steps change."""
-    features = _fit(item.config)
+    features = fit(item.config)
     for topology in (case.topology, *(topology for _, topology in case.states())):
         reason = missing_for(topology, features)
         if reason:
             pytest.skip(reason)
-    verdicts = item.stash.setdefault(_verdicts, [])
     differing = []
     pool = _live_pool(item.config)
     with pool.new(case.topology) as bed:
-        _listen(item.config, bed, verdicts)
+        listen(item, bed)
         for step in case.steps or everything_plain(case.topology):
             if not isinstance(step, Send):
                 bed.become(step.applied(bed.topology))
@@ -255,16 +278,16 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        item.stash[_failed] = True
-    verdicts = item.stash.get(_verdicts, [])
+        item.stash[failed_key] = True
+    heard = item.stash.get(heard_key, [])
     if report.when == "call" or (report.when == "setup" and not report.passed):
-        records = _records(item, report, verdicts, call.excinfo)
+        records = _records(item, report, heard, call.excinfo)
         report.hairpin = [record.to_json() for record in records]  # type: ignore[attr-defined]
-        report.hairpin_seconds = sum(s for _, s in verdicts)  # type: ignore[attr-defined]
-        for (verdict, _), record in zip(verdicts, records, strict=False):
-            if report.failed and verdict.differences:
-                text = failure_text(record, verdict)
-                report.sections.append((f"hairpin: {verdict.stimulus}", text))
+        report.hairpin_seconds = sum(x.seconds for x in heard)  # type: ignore[attr-defined]
+        for one, record in zip(heard, records, strict=False):
+            if report.failed and one.verdict.differences:
+                text = failure_text(record, one.verdict)
+                report.sections.append((f"hairpin: {one.verdict.stimulus}", text))
     return report
 
 
@@ -272,7 +295,7 @@ def _evidence_folder(config: pytest.Config) -> EvidenceFolder | None:
     """Where evidence goes; None when nobody asked for it."""
     if _evidence not in config.stash:
         path = config.getoption("hairpin_evidence")
-        features = _fit(config)
+        features = fit(config)
         system = f"Linux {features.kernel}, {features.machine}"
         application = f"hairpin {version('hairpin')}"
         asked = config.getoption("hairpin_backend")
@@ -287,23 +310,25 @@ def _evidence_folder(config: pytest.Config) -> EvidenceFolder | None:
 def _records(
     item: pytest.Item,
     report: pytest.TestReport,
-    verdicts: list[tuple[Verdict, float]],
+    heard: list[Heard],
     raised: pytest.ExceptionInfo[BaseException] | None,
 ) -> list[Record]:
     """What the matrix shows of one test: its verdicts, in order, or what it came to without."""
-    section = _section(item)
+    section = section_of(item)
     records = []
-    for verdict, _ in verdicts:
+    for one in heard:
+        verdict = one.verdict
         record = Record.of(
             verdict,
-            case=_case(item),
+            case=case_of(item),
             section=section,
-            row=str(verdict.stimulus),
+            row=f"{verdict.stimulus}, {one.between}" if one.between else str(verdict.stimulus),
             column=column_of(verdict.topology),
             topology=dump_topology(verdict.topology),
         )
         folder = item.config.stash.get(_evidence, None)
         records.append(folder.keep(record, verdict) if folder and verdict.evidence else record)
+    records += item.stash.get(told_key, [])
     if report.failed and not any(r.outcome is CellOutcome.DIFFERS for r in records):
         checked = raised is not None and isinstance(
             raised.value, (AssertionError, pytest.fail.Exception)
@@ -331,7 +356,7 @@ def _blank(item: pytest.Item, section: str, outcome: CellOutcome, reason: str) -
     stimulus = next((p for p in params.values() if isinstance(p, Stimulus)), None)
     name = getattr(item, "originalname", None) or item.name
     return Record(
-        case=_case(item),
+        case=case_of(item),
         section=section,
         row=str(stimulus or name.removeprefix("test_").replace("_", " ")),
         column=column_of(topology) if topology else ("", ""),
@@ -352,7 +377,7 @@ class _Collector:
     started: float = field(default_factory=time.time)
 
     def run(self, config: pytest.Config, status: int) -> Run:
-        features = _fit(config)
+        features = fit(config)
         return Run(
             records=tuple(self.records),
             started=datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),

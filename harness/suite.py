@@ -33,10 +33,13 @@ def suite_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "tests" / "conformance"
 
 
-def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
+def run_suite(
+    arguments: Sequence[str], *, backend: str, output: Path, marked: str = "not guests"
+) -> int:
     """Run the suite (or the test files among `arguments`) and write the reports under `output`.
 
-    `arguments` go to pytest as they are. Returns hairpin's exit status. Raises UsageError when
+    `arguments` go to pytest as they are; unless they say otherwise, tests are those `marked` so,
+    an expression for pytest's -m. Returns hairpin's exit status. Raises UsageError when
     nothing can be written under `output`.
     """
     folder = run_folder(output)
@@ -53,6 +56,7 @@ def run_suite(arguments: Sequence[str], *, backend: str, output: Path) -> int:
             f"--hairpin-evidence={folder / 'evidence'}",
             f"--hairpin-ktap={folder / 'results.ktap'}",
             f"--junitxml={folder / 'junit.xml'}",
+            *("-m", marked),
             *arguments,
             *([] if given else [str(suite)]),
         ]

@@ -115,7 +115,7 @@ def _make_place(folder: Path) -> None:
     try:
         mount("tmpfs", str(folder.parent), options="mode=755")
         for entry in os.scandir(parent):
-            place, source = folder.parent / entry.name, f"/proc/thread-self/fd/{parent}/{entry.name}"
+            place = folder.parent / entry.name
             if entry.is_symlink():
                 place.symlink_to(os.readlink(entry.name, dir_fd=parent))
                 continue
@@ -123,7 +123,7 @@ def _make_place(folder: Path) -> None:
                 place.mkdir()
             else:
                 place.touch()
-            bind_mount(source, str(place))
+            bind_mount(f"/proc/thread-self/fd/{parent}/{entry.name}", str(place))
     finally:
         os.close(parent)
     folder.mkdir()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 
@@ -71,6 +72,7 @@ def print_run(
             _print_section(page, section)
     _print_failures(page, run.records, folder)
     if matrix:
+        _print_explained(page, run.records)
         _print_promises(page, run.records)
         _print_skipped(page, run)
     _print_summary(page, run)
@@ -163,6 +165,22 @@ def _where(record: Record) -> str:
     topology = ", ".join(filter(None, record.column))
     flow = f" ({record.stimulus})" if record.stimulus not in ("", record.row) else ""
     return f"{record.row}{flow} in {topology}" if topology else f"{record.row}{flow}"
+
+
+def _print_explained(page: Page, records: Sequence[Record]) -> None:
+    """What clients do not get though nothing is wrong, and why."""
+    reasons: dict[str, list[Record]] = {}
+    for record in records:
+        if record.outcome is CellOutcome.AS_PREDICTED and record.reason:
+            reasons.setdefault(record.reason, []).append(record)
+    if reasons:
+        page.title("Explained: what clients do not get")
+    for reason, members in reasons.items():
+        page.line()
+        page.prose(reason, style=BOLD, indent=2, hang=2)
+        for where, several in groupby(members, key=lambda record: " with ".join(record.column)):
+            rows = ", ".join(dict.fromkeys(record.row for record in several))
+            page.prose(f"{where}: {rows}", indent=4, hang=2)
 
 
 def _print_promises(page: Page, records: Sequence[Record]) -> None:

@@ -96,7 +96,7 @@ class LiveNetwork(Resource):
         ends = list(ring_ends(self.topology, self.wiring, self.backend))
         waiting = [(end, end.place.ring()) for end in ends]
         try:
-            self.wiring.build()
+            self._lay_links()
         finally:
             for end, ring in waiting:
                 self.endpoints[end.name] = RingEndpoint(end, ring.result())
@@ -112,6 +112,9 @@ class LiveNetwork(Resource):
             allow_descriptors(len(self.topology.guests))
             for guest in self.topology.guests:
                 self._plug_in(guest)
+
+    def _lay_links(self) -> None:
+        self.wiring.build()
 
     def _plug_in(self, guest: Guest) -> None:
         """Open a guest's end, which may have one in another namespace already."""

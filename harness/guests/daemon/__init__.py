@@ -2,6 +2,8 @@
 
     NetNS ── Sandbox ── [uevents → /dev/tapN]
                    '─── libvirtd ── QEMU, QEMU, …          Libvirtd.connect ──► Connection
+
+Takes libvirt-python: `pip install 'hairpin[libvirt]'`.
 """
 
 from harness.guests.daemon.connection import Connection, Running

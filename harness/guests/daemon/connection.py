@@ -58,7 +58,7 @@ class Running(Resource):
 
     @contextmanager
     def asking(self, what: str) -> Iterator[None]:
-        """libvirt's errors inside, as LibvirtError about `what`."""
+        """Errors of libvirt inside, as LibvirtError about `what`."""
         with _refusals(f"{what} of {self.name}"):
             yield
 

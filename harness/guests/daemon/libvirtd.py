@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -20,7 +21,6 @@ from harness.errors import CommandError, KernelError, LibvirtError
 from harness.guests.cache import cache_folder
 from harness.guests.daemon import config
 from harness.guests.daemon.connection import Connection
-
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Finished, Process, find_program
 from harness.kernel.sandbox import Sandbox
@@ -44,6 +44,7 @@ class Libvirtd(Resource):
 
     `hosts` maps names of further hosts to their IPv4 addresses. `kvm` says whether guests may use
     /dev/kvm: where that is there but does not work, libvirt would ask QEMU anew at every call.
+    It and its guests run on `cpus`, or wherever we may.
     Raises UnfitError where libvirt is not installed, KernelError or CommandError when it does not
     come up.
     """
@@ -56,12 +57,14 @@ class Libvirtd(Resource):
         hostname: str = "host",
         hosts: dict[str, str] | None = None,
         kvm: bool = False,
+        cpus: Collection[int] = (),
     ) -> None:
         find_program("libvirtd")
         self.ns = ns
         self.hostname = hostname
         self.uuid: UUID = uuid4()
         self._family = family
+        self._cpus = tuple(cpus)
         self._undo = ExitStack()
         self._daemon: Process | None = None
         try:
@@ -117,7 +120,11 @@ class Libvirtd(Resource):
         """Start the daemon, as the constructor does; returns once it listens."""
         where = self.sandbox.path(config.SOCKET)
         self._daemon = self._family.spawn(
-            self.ns, ["libvirtd"], environment=_environment(), sandbox=self.sandbox
+            self.ns,
+            ["libvirtd"],
+            environment=_environment(),
+            cpus=self._cpus,
+            sandbox=self.sandbox,
         )
         try:
             self._daemon.wait_until(lambda: _listens(where), timeout=_READY_WITHIN)

@@ -26,6 +26,7 @@ from harness.guests import (
     parse_interface,
 )
 from harness.parts import Mode
+from harness.suite import suite_folder
 
 
 def canonical(text):
@@ -39,34 +40,10 @@ def canonical_words(text):
 
 # ---------------------------------------------------------------------- the documentation's
 
-VEPA = """\
-<devices>
-  <interface type='direct'>
-    <source dev='eth0' mode='vepa'/>
-  </interface>
-</devices>
-"""
-QBG = """\
-<devices>
-  <interface type='direct'>
-    <source dev='eth0.2' mode='vepa'/>
-    <virtualport type="802.1Qbg">
-      <parameters managerid="11" typeid="1193047" typeidversion="2"
-        instanceid="09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f"/>
-    </virtualport>
-  </interface>
-</devices>
-"""
-QBH = """\
-<devices>
-  <interface type='direct'>
-    <source dev='eth0' mode='private'/>
-    <virtualport type='802.1Qbh'>
-      <parameters profileid='finance'/>
-    </virtualport>
-  </interface>
-</devices>
-"""
+EXAMPLE_FOLDER = suite_folder() / "guests" / "examples"
+VEPA = (EXAMPLE_FOLDER / "vepa.xml").read_text()
+QBG = (EXAMPLE_FOLDER / "802.1Qbg.xml").read_text()
+QBH = (EXAMPLE_FOLDER / "802.1Qbh.xml").read_text()
 EXAMPLES = [
     pytest.param(VEPA, DirectInterface(source="eth0", mode=Mode.VEPA), id="vepa"),
     pytest.param(

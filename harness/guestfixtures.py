@@ -1,0 +1,127 @@
+"""Fixtures for tests with real guests (marker `guests`): QEMU under libvirt, behind our switch.
+
+`guest_bed` is a factory like `testbed`: it takes a Topology and returns it live, with the same
+verdicts. Guests stay up between tests, and change their mode on the way. `client` holds what a
+client in one of them gets through against the model, and puts that into the matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import DifferenceError, UnfitError
+from harness.model.clients import reaches
+from harness.parts import Mode
+from harness.plugin import case_of, failed_key, fit, listen, section_of, told_key
+from harness.report import CellOutcome, Record
+from harness.report.labels import column_of
+from harness.topofile import dump_topology
+from harness.topology import Topology
+
+if TYPE_CHECKING:
+    from harness.guests.bed import Answer, GuestBed
+
+__all__ = ["client", "guest_bed"]
+
+_beds = pytest.StashKey[dict[Topology, "GuestBed"]]()
+REAL = "real guests"
+
+
+def _wires(topology: Topology) -> Topology:
+    """What all topologies share that one testbed can become without a guest being restarted.
+
+    A guest that is in passthru is bound to that from its start, and the others to what they are.
+    """
+    return topology.without_hairpin.with_parts(
+        guests=[
+            g if g.mode is Mode.PASSTHRU else type(g)(g.name, Mode.VEPA, g.lower, g.mac)
+            for g in topology.guests
+        ]
+    )
+
+
+@pytest.fixture
+def guest_bed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], GuestBed]]:
+    """A factory: ``guest_bed(topology)`` is that topology live, with real guests.
+
+    Skips, with the remedy, where libvirt, QEMU or what a guest is made of is missing.
+    """
+    fit(request.config)
+    beds = request.config.stash.setdefault(_beds, {})
+    used: list[Topology] = []
+
+    def make(topology: Topology) -> GuestBed:
+        wires = _wires(topology)
+        try:
+            if wires not in beds:
+                for other in list(beds):  # guests cost memory and time: one bed at a time
+                    beds.pop(other).close()
+                beds[wires] = _new(topology)
+        except UnfitError as error:
+            pytest.skip(str(error))
+        bed = beds[wires]
+        bed.become(topology)
+        listen(request.node, bed, between=REAL)
+        used.append(wires)
+        return bed
+
+    yield make
+    if request.node.stash.get(failed_key, False):
+        for wires in used:
+            if wires in beds:
+                beds.pop(wires).close()
+
+
+def _new(topology: Topology) -> GuestBed:
+    from harness.guests.bed import GuestBed
+    from harness.guests.tiny import build_image
+
+    return GuestBed(topology, build_image())
+
+
+@pytest.fixture
+def client(
+    request: pytest.FixtureRequest,
+) -> Callable[[str, GuestBed, str, str, Callable[[], Answer]], None]:
+    """Holds what a client gets against the model: ``client("ping", bed, "a", "b", asking)``.
+
+    `asking` asks. Raises DifferenceError when the answer is not as predicted.
+    """
+    told = request.node.stash.setdefault(told_key, [])
+
+    def check(
+        name: str, bed: GuestBed, station: str, other: str, asking: Callable[[], Answer]
+    ) -> None:
+        predicted = reaches(bed.topology, station, other)
+        found = asking()
+        agrees = predicted.ok is found.ok
+        told.append(
+            Record(
+                case=case_of(request.node),
+                section=section_of(request.node),
+                row=f"{name} {station} → {other}, {REAL}",
+                column=column_of(bed.topology),
+                outcome=CellOutcome.AS_PREDICTED if agrees else CellOutcome.DIFFERS,
+                focus=other,
+                predicted={other: int(predicted.ok)},
+                seen={other: int(found.ok)},
+                reason=predicted.why if agrees else "",
+                causes=() if agrees or not found.why else (f"the client said: {found.why}",),
+                topology=dump_topology(bed.topology),
+            )
+        )
+        if not agrees:
+            raise DifferenceError(
+                f"{name} {station} → {other}: predicted {predicted}, the client got {found}"
+            )
+
+    return check
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Pull every plug."""
+    for bed in config.stash.get(_beds, {}).values():
+        bed.close()

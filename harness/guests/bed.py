@@ -1,0 +1,147 @@
+"""A testbed whose guests are real: QEMU under libvirt, behind our switch.
+
+    inside                        host                          switch
+    .--------------------.      .-----------------------.     .-----------------.
+    | agent - [virtio] ==|=QEMU=|=== a --.              |     |                 |
+    '--------------------'      |         lower --------|-----|-- ... external  |
+    | agent - [virtio] ==|=QEMU=|=== b --'              |     |                 |
+    '--------------------'      '-----------------------'     '-----------------'
+
+It is a Testbed in all else: stimuli, sentinels, prediction, promises and verdicts are the same,
+so that what taps show and what guests see can stand side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from harness.errors import HairpinError, UsageError
+from harness.guests.endpoint import AgentEndpoint
+from harness.guests.host import GuestHost, RealGuest, Wanted
+from harness.guests.nic import DirectInterface
+from harness.guests.tiny import Image
+from harness.kernel import links
+from harness.kernel.syscalls import current_cpu
+from harness.parts import Guest, Mode
+from harness.testbed import Testbed
+from harness.topology import Topology
+
+__all__ = ["Answer", "GuestBed"]
+
+_PREFIX = 16
+_PING_WITHIN = 1.0  # seconds
+_PORT = 5001
+_TCP_WITHIN = 5.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client in one station got from another. `why` says what is known of a failure."""
+
+    ok: bool
+    why: str = ""
+
+
+class GuestBed(Testbed):
+    """A topology whose guests run under libvirt. Use it in a `with` statement.
+
+    Guests bear one NIC and can be in any of libvirt's modes: not source, no flags. Raises UnfitError
+    where libvirt, QEMU or what a guest is made of is missing, LibvirtError when a guest is refused,
+    UsageError for what libvirt has no words for.
+    """
+
+    def __init__(self, topology: Topology, image: Image, *, accelerator: str = "qemu") -> None:
+        for guest in topology.guests:
+            if guest.mode is Mode.SOURCE or guest.nodst or guest.nopromisc or guest.namespace:
+                raise UsageError(f"libvirt cannot make a guest like {guest}")
+        self._image = image
+        self._accelerator = accelerator
+        self._cpus = os.sched_getaffinity(0)
+        self.real: dict[str, RealGuest] = {}
+        super().__init__(topology)
+        self._set_up_addresses()
+
+    def _lay_links(self) -> None:
+        """The network, and libvirt's macvtaps where a testbed would make its own."""
+        self.wiring.build_network()
+        self.host = GuestHost(
+            self.wiring.host, self._image, cpus=self._cpus, accelerator=self._accelerator
+        )
+        self._undo.callback(self.host.close)
+        started = self.host.start_all([self._wanted(x) for x in self.topology.guests])
+        for guest in started:
+            self.real[guest.name] = guest
+            self.wiring.index[guest.name] = guest.seen().link.index
+            self._pin(guest)
+
+    def _wanted(self, guest: Guest) -> Wanted:
+        nic = DirectInterface(
+            source=guest.lower,
+            mode=guest.mode,
+            mac=guest.mac,
+            model="virtio",
+            target=guest.name,
+        )
+        return Wanted(guest.name, (nic,))
+
+    def _pin(self, guest: RealGuest) -> None:
+        """Let QEMU send on our CPU: then what it sends is in order with what we do.
+
+        libvirt places QEMU's threads by itself, so it is told (virDomainPinEmulator).
+        """
+        here = current_cpu()
+        ours = tuple(cpu == here for cpu in range(os.cpu_count() or 1))
+        with guest.running.asking("pin"):
+            guest.running.handle.pinEmulator(ours)
+            guest.running.handle.pinVcpu(0, ours)
+
+    def _plug_in(self, guest: Guest) -> None:
+        place = self.wiring.namespace_of(guest.name)
+        self.endpoints[guest.name] = AgentEndpoint(guest.name, self.real[guest.name], place)
+
+    # ------------------------------------------------------------------ clients
+
+    def _set_up_addresses(self) -> None:
+        """IPv4 for every station: in the guests, outside, and on the host's lower devices."""
+        for name, ip in self.topology.ips.items():
+            if name in self.real:
+                agent = self.real[name].agent
+                agent.change(agent.hello().nics[0].name, up=True, address=ip, prefix=_PREFIX)
+                continue
+            index = self.wiring.index[name]
+            request = links.add_address(ip, _PREFIX, index=index)
+            self.wiring.namespace_of(name).rtnl.transact([request])
+
+    def ping(self, station: str, other: str) -> Answer:
+        """ICMP echo from one station to another, which begins with ARP."""
+        ip = self.topology.ips[other]
+        if station in self.real:
+            agent = self.real[station].agent
+            agent.forget_neighbours(agent.hello().nics[0].name)
+            found = agent.ping(ip, within=_PING_WITHIN)
+            return Answer(found.ok, found.problem)
+        return self._host_ping(station, ip)
+
+    def _host_ping(self, station: str, ip: str) -> Answer:
+        ns = self.wiring.namespace_of(station)
+        ns.rtnl.transact([links.delete_neighbour(ip, index=self.wiring.index[station])])
+        ping = ["ping", "-n", "-c1", f"-W{_PING_WITHIN:g}", ip]
+        finished = self.host.family.run(ns, ping)
+        found = re.search(r"From .*?: (.*)|100% packet loss", finished.stdout)
+        return Answer(finished.ok, found[1] or "no answer" if found else "")
+
+    def transfer(self, station: str, other: str, *, size: int) -> Answer:
+        """`size` bytes over TCP from one guest to another, which sends them back.
+
+        Raises GuestError when the listening guest cannot be asked.
+        """
+        there, here = self.real[other].agent, self.real[station].agent
+        with there.listen(_PORT):
+            here.forget_neighbours(here.hello().nics[0].name)
+            try:
+                found = here.transfer(self.topology.ips[other], _PORT, size, within=_TCP_WITHIN)
+            except HairpinError as error:
+                return Answer(ok=False, why=str(error))
+        return Answer(found.intact, "" if found.intact else "the bytes have changed")
