@@ -1,4 +1,4 @@
-"""Runs the suite with real guests: looks first whether this machine can, and says what is missing."""
+"""Runs the suite with real guests, once this machine is known to be fit for it."""
 
 from __future__ import annotations
 

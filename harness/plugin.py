@@ -92,6 +92,7 @@ def case_of(item: pytest.Item) -> str:
 
 
 def section_of(item: pytest.Item) -> str:
+    """The subject of a test: what its file is about."""
     if isinstance(item, CaseItem):
         return "Cases from files"
     doc = (getattr(getattr(item, "module", None), "__doc__", None) or "").strip()
@@ -133,7 +134,7 @@ def _live_pool(config: pytest.Config) -> Pool:
 
 
 def listen(item: pytest.Item, bed: Testbed, *, between: str = "") -> None:
-    """Let the verdicts of `bed` be those of the test `item`, with evidence if that is to be kept."""
+    """Let the verdicts of `bed` be those of the test `item`, evidence kept where that is asked."""
     folder = _evidence_folder(item.config)
     heard = item.stash.setdefault(heard_key, [])
     bed.on_verdict = lambda verdict, seconds: heard.append(Heard(verdict, seconds, between))

@@ -47,9 +47,9 @@ class Answer:
 class GuestBed(Testbed):
     """A topology whose guests run under libvirt. Use it in a `with` statement.
 
-    Guests bear one NIC and can be in any of libvirt's modes: not source, no flags. Raises UnfitError
-    where libvirt, QEMU or what a guest is made of is missing, LibvirtError when a guest is refused,
-    UsageError for what libvirt has no words for.
+    Guests bear one NIC and can be in any of libvirt's modes: not source, no flags. Raises
+    UnfitError where libvirt, QEMU or what a guest is made of is missing, LibvirtError when a guest
+    is refused, UsageError for what libvirt has no words for.
     """
 
     def __init__(self, topology: Topology, image: Image, *, accelerator: str = "qemu") -> None:
