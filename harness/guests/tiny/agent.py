@@ -160,9 +160,9 @@ class Agent:
 
     def _hello(self, _: Fields) -> Fields:
         uname = os.uname()
-        with open("/proc/uptime") as file:  # noqa: PTH123  (no pathlib in the guest)
+        with open("/proc/uptime") as file:
             uptime = float(file.read().split()[0])
-        with open("/proc/sys/kernel/random/boot_id") as file:  # noqa: PTH123
+        with open("/proc/sys/kernel/random/boot_id") as file:
             boot = file.read().strip()
         return {
             "version": wire.VERSION,
@@ -183,8 +183,8 @@ class Agent:
 
 def _find_port() -> str:
     """The node of our port. udev would have made a link of its name; there is none here."""
-    for port in os.listdir(_PORTS):  # noqa: PTH208
-        with open(f"{_PORTS}/{port}/name") as file:  # noqa: PTH123
+    for port in os.listdir(_PORTS):
+        with open(f"{_PORTS}/{port}/name") as file:
             if file.read().strip() == wire.PORT:
                 return f"/dev/{port}"
     raise SystemExit(f"no virtio-serial port is named {wire.PORT}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Value: TypeAlias = (
-        "None | bool | int | float | str | bytes | Sequence[Value] | dict[str, Value]"
+        "bool | int | float | str | bytes | Sequence[Value] | dict[str, Value] | None"
     )
     Fields: TypeAlias = dict[str, Value]
 

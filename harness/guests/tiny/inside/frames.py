@@ -41,7 +41,7 @@ def send(fields: Fields) -> Steps:
     sent, problem = 0, 0
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
         sock.bind((name, 0))
-        sock.setblocking(False)
+        sock.settimeout(0)
         while sent < len(frames):
             try:
                 sock.send(frames[sent])
@@ -70,7 +70,7 @@ class Captures:
             raise RequestError(f"{_MOST_CAPTURES} captures are open already")
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         try:
-            sock.setblocking(False)
+            sock.settimeout(0)
             sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
             sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
             sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)

@@ -27,21 +27,22 @@ _ARPHRD_ETHER = 1
 
 def _read(path: str) -> str:
     try:
-        with open(path) as file:  # noqa: PTH123  (no pathlib in the guest)
+        with open(path) as file:
             return file.read().strip()
     except OSError:  # "carrier" of a card that is down has EINVAL
         return ""
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:  # noqa: PTH123
+    with open(path, "w") as file:
         file.write(text)
 
 
 def name_of(nic: Value) -> str:
     """The name of a card that is named, or given by its MAC. Raises RequestError."""
-    wanted = str(nic).lower()
-    names = os.listdir(_SYS)  # noqa: PTH208
+    assert isinstance(nic, str)
+    wanted = nic.lower()
+    names = os.listdir(_SYS)
     for name in names:
         if wanted in (name, _read(f"{_SYS}/{name}/address")):
             return name
@@ -50,19 +51,22 @@ def name_of(nic: Value) -> str:
 
 def facts() -> list[Value]:
     """All cards but the loopback, in the order of their indices."""
-    names = [x for x in os.listdir(_SYS) if x != "lo"]  # noqa: PTH208
-    found: list[Fields] = [_facts(name) for name in names]
-    return list(sorted(found, key=lambda x: str(x["index"]).zfill(9)))
+    names = [x for x in os.listdir(_SYS) if x != "lo"]
+    return [_facts(name) for name in sorted(names, key=_index)]
+
+
+def _index(name: str) -> int:
+    return int(_read(f"{_SYS}/{name}/ifindex") or 0)
 
 
 def _facts(name: str) -> Fields:
     folder = f"{_SYS}/{name}"
-    queues = [x for x in os.listdir(f"{folder}/queues") if x.startswith("rx-")]  # noqa: PTH208
+    queues = [x for x in os.listdir(f"{folder}/queues") if x.startswith("rx-")]
     return {
         "name": name,
         "mac": _read(f"{folder}/address"),
         "mtu": int(_read(f"{folder}/mtu") or 0),
-        "index": int(_read(f"{folder}/ifindex") or 0),
+        "index": _index(name),
         "up": bool(int(_read(f"{folder}/flags") or "0", 16) & _IFF_UP),
         "carrier": _read(f"{folder}/carrier") == "1",
         "queues": len(queues),

@@ -53,9 +53,7 @@ def until(seconds: Any) -> float:
 class _Task:
     __slots__ = ("done", "steps", "wait")
 
-    def __init__(
-        self, steps: Steps, done: Callable[[Fields | Exception], None] | None
-    ) -> None:
+    def __init__(self, steps: Steps, done: Callable[[Fields | Exception], None] | None) -> None:
         self.steps = steps
         self.done = done
         self.wait: Wait | None = None
@@ -87,9 +85,7 @@ class Tasks:
         for task in [x for x in self._tasks if x.done]:
             self.stop(task.steps)
 
-    def turn(
-        self, reads: Iterable[int], writes: Iterable[int], longest: float | None
-    ) -> set[int]:
+    def turn(self, reads: Iterable[int], writes: Iterable[int], longest: float | None) -> set[int]:
         """Wait for what any task waits for, or for these descriptors, and go on with who can.
 
         Returns which of `reads` and `writes` are ready; after `longest` seconds none need be.

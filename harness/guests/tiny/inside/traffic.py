@@ -28,7 +28,7 @@ _PATTERN = bytes((31 * i + (i >> 8)) & 0xFF for i in range(_CHUNK)) * 2
 
 def _checksum(data: bytes) -> int:
     data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -45,7 +45,7 @@ def ping(fields: Fields) -> Steps:
     reply = _ICMP.pack(_ECHO_REPLY, 0, 0, ident, sequence)
     give_up = until(fields["seconds"])
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
-        sock.setblocking(False)
+        sock.settimeout(0)
         # Else raw_err() keeps what is not fatal to itself, a neighbour that is not found too.
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
         try:
@@ -83,7 +83,7 @@ class Listeners:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((str(fields["address"]), port))
             sock.listen()
-            sock.setblocking(False)
+            sock.settimeout(0)
         except OSError:
             sock.close()
             raise
@@ -121,7 +121,7 @@ def _serve(sock: socket.socket, *, echo: bool) -> Steps:
     size = crc = 0
     ended = False
     with sock:
-        sock.setblocking(False)
+        sock.settimeout(0)
         while not ended or waiting:
             reads = [sock.fileno()] if not ended and len(waiting) < _CHUNK else []
             yield Wait(reads, [sock.fileno()] if waiting else [])
@@ -153,7 +153,7 @@ def transfer(fields: Fields) -> Steps:
     sent = crc = got = got_crc = 0
     digest, reason = b"", "time is up"
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.setblocking(False)
+        sock.settimeout(0)
         try:
             yield from _connect(sock, (str(fields["address"]), fields["port"]), give_up)
             while True:
