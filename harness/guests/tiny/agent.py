@@ -68,7 +68,8 @@ class Agent:
 
     def serve(self, *, wake: int = -1) -> None:
         """Answer. `wake` is readable when an absent host may have come back; without it, a host
-        that goes is the end."""
+        that goes is the end.
+        """
         while True:
             reads = [] if self._away else [self._port]
             writes = [self._port] if self._out and not self._away else []

@@ -69,7 +69,8 @@ class Tasks:
         self, steps: Steps, done: Callable[[Fields | Exception], None] | None = None
     ) -> Steps:
         """Begin `steps`; `done` gets what it returns or raises. Without one it goes on beyond
-        the session, and what it raises ends it only."""
+        the session, and what it raises ends it only.
+        """
         task = _Task(steps, done)
         self._tasks.append(task)
         self._step(task, ready=False)
