@@ -92,7 +92,10 @@ class Ping:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Whether all bytes arrived as they were sent; else the reason. `seconds` include connecting."""
+    """Whether all bytes arrived as they were sent; else the reason.
+
+    `seconds` include connecting.
+    """
 
     ok: bool
     reason: str

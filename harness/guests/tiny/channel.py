@@ -10,12 +10,16 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import GuestError
 from harness.guests.tiny import wire
-from harness.guests.tiny.wire import Fields, Message, Value, WireError
+from harness.guests.tiny.wire import Message, WireError
 from harness.kernel.waiting import look_until
 from harness.resource import Resource
+
+if TYPE_CHECKING:  # the guest has no `typing` to make them with
+    from harness.guests.tiny.wire import Fields, Value
 
 __all__ = ["Channel"]
 

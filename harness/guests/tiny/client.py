@@ -14,7 +14,7 @@ import contextlib
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import GuestError
 from harness.guests.tiny.answers import (
@@ -28,8 +28,10 @@ from harness.guests.tiny.answers import (
     Transfer,
 )
 from harness.guests.tiny.channel import Channel
-from harness.guests.tiny.wire import Fields
 from harness.resource import Resource
+
+if TYPE_CHECKING:  # the guest has no `typing` to make it with
+    from harness.guests.tiny.wire import Fields
 
 __all__ = ["Agent", "Capture", "Command", "Listener"]
 
@@ -107,7 +109,13 @@ class Agent(Resource):
         `address` is IPv4 with its prefix length, "" for none; `flush` forgets all neighbours;
         `ipv6` lets it configure itself, which it is kept from by default.
         """
-        wanted = {"up": up, "address": address, "mac": mac, "mtu": mtu, "ipv6": ipv6}
+        wanted: dict[str, Any] = {
+            "up": up,
+            "address": address,
+            "mac": mac,
+            "mtu": mtu,
+            "ipv6": ipv6,
+        }
         return CardFacts(**_any(self.ask("change", nic=nic, flush=flush, **wanted)))
 
     def add_neighbour(self, nic: str, address: str, mac: str) -> None:
@@ -242,5 +250,5 @@ def _any(fields: Fields) -> dict[str, Any]:
 def _hello(fields: Fields) -> Hello:
     found = _any(fields)
     nics = tuple(CardFacts(**x) for x in found.pop("nics"))
-    lists = {x: tuple(found.pop(x)) for x in ("commands", "captures", "ports")}
-    return Hello(**found, nics=nics, **lists)
+    found.update((x, tuple(found[x])) for x in ("commands", "captures", "ports"))
+    return Hello(**found, nics=nics)
