@@ -10,6 +10,7 @@
     │   └── ForeignTapError   an opened tap is not the one asked for
     ├── CommandError          a program that was started failed            exit 3
     ├── LibvirtError          libvirt refused an operation                 exit 3
+    ├── GuestError            a guest does not do what it is asked         exit 3
     ├── StrayFrameError       a frame outran its barrier                   exit 3
     └── DifferenceError       the kernel did not do what the model says    exit 1
 
@@ -26,6 +27,7 @@ __all__ = [
     "DifferenceError",
     "DomainError",
     "ForeignTapError",
+    "GuestError",
     "HairpinError",
     "KernelError",
     "LibvirtError",
@@ -148,6 +150,24 @@ class CommandError(HairpinError):
         self.problem = problem
         self.said = said
         super().__init__(f"{command}\n{problem}" + (f"; it said:\n{said}" if said else ""))
+
+
+class GuestError(HairpinError):
+    """A guest's agent refused, did not answer, or is gone.
+
+    `request` is what it was asked (``send``), `problem` what came of it; `errno` is the guest
+    kernel's, 0 where it said nothing; `lost` is set when the connection is, and with it the Agent.
+    """
+
+    def __init__(
+        self, guest: str, request: str, problem: str, *, errno: int = 0, lost: bool = False
+    ) -> None:
+        self.guest = guest
+        self.request = request
+        self.problem = problem
+        self.errno = errno
+        self.lost = lost
+        super().__init__(f"guest {guest}: {request}: {problem}")
 
 
 class StrayFrameError(HairpinError):

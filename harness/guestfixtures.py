@@ -77,9 +77,9 @@ def guest_bed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], G
 
 def _new(topology: Topology) -> GuestBed:
     from harness.guests.bed import GuestBed
-    from harness.guests.tiny import build_image
+    from harness.guests.tiny.image import image
 
-    return GuestBed(topology, build_image())
+    return GuestBed(topology, image())
 
 
 @pytest.fixture

@@ -27,11 +27,11 @@ def run_guests(
     mapping = _mapping(devices)
     _need_everything()
     from harness.guests import load_domain, map_devices
-    from harness.guests.tiny import build_image
+    from harness.guests.tiny.image import image
 
     for path in domains:
         map_devices(load_domain(path), mapping)
-    build_image(say=print)  # before pytest: it may take a while, and says so
+    image()  # before pytest: it may take a while
     return run_suite(
         [
             *(f"--hairpin-domain={path.resolve()}" for path in domains),

@@ -17,11 +17,12 @@ import os
 import re
 from dataclasses import dataclass
 
-from harness.errors import HairpinError, UsageError
+from harness.errors import UsageError
 from harness.guests.endpoint import AgentEndpoint
 from harness.guests.host import GuestHost, RealGuest, Wanted
 from harness.guests.nic import DirectInterface
-from harness.guests.tiny import Image
+from harness.guests.tiny.image import Image
+from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
 from harness.kernel.syscalls import current_cpu
 from harness.parts import Guest, Mode
@@ -32,7 +33,6 @@ __all__ = ["Answer", "GuestBed"]
 
 _PREFIX = 16
 _PING_WITHIN = 1.0  # seconds
-_PORT = 5001
 _TCP_WITHIN = 5.0
 
 
@@ -52,7 +52,7 @@ class GuestBed(Testbed):
     is refused, UsageError for what libvirt has no words for.
     """
 
-    def __init__(self, topology: Topology, image: Image, *, accelerator: str = "qemu") -> None:
+    def __init__(self, topology: Topology, image: Image, *, accelerator: Accelerator = Accelerator.TCG) -> None:
         for guest in topology.guests:
             if guest.mode is Mode.SOURCE or guest.nodst or guest.nopromisc or guest.namespace:
                 raise UsageError(f"libvirt cannot make a guest like {guest}")
@@ -107,8 +107,8 @@ class GuestBed(Testbed):
         """IPv4 for every station: in the guests, outside, and on the host's lower devices."""
         for name, ip in self.topology.ips.items():
             if name in self.real:
-                agent = self.real[name].agent
-                agent.change(agent.hello().nics[0].name, up=True, address=ip, prefix=_PREFIX)
+                guest = self.real[name]
+                guest.agent.change(guest.nic, up=True, address=f"{ip}/{_PREFIX}")
                 continue
             index = self.wiring.index[name]
             request = links.add_address(ip, _PREFIX, index=index)
@@ -118,10 +118,10 @@ class GuestBed(Testbed):
         """ICMP echo from one station to another, which begins with ARP."""
         ip = self.topology.ips[other]
         if station in self.real:
-            agent = self.real[station].agent
-            agent.forget_neighbours(agent.hello().nics[0].name)
-            found = agent.ping(ip, within=_PING_WITHIN)
-            return Answer(found.ok, found.problem)
+            guest = self.real[station]
+            guest.agent.change(guest.nic, flush=True)
+            found = guest.agent.ping(ip, seconds=_PING_WITHIN)
+            return Answer(found.ok, found.reason)
         return self._host_ping(station, ip)
 
     def _host_ping(self, station: str, ip: str) -> Answer:
@@ -137,11 +137,10 @@ class GuestBed(Testbed):
 
         Raises GuestError when the listening guest cannot be asked.
         """
-        there, here = self.real[other].agent, self.real[station].agent
-        with there.listen(_PORT):
-            here.forget_neighbours(here.hello().nics[0].name)
-            try:
-                found = here.transfer(self.topology.ips[other], _PORT, size, within=_TCP_WITHIN)
-            except HairpinError as error:
-                return Answer(ok=False, why=str(error))
-        return Answer(found.intact, "" if found.intact else "the bytes have changed")
+        here = self.real[station]
+        with self.real[other].agent.listen(echo=True) as listener:
+            here.agent.change(here.nic, flush=True)
+            found = here.agent.transfer(
+                self.topology.ips[other], listener.port, size, echo=True, seconds=_TCP_WITHIN
+            )
+        return Answer(found.ok, found.reason)

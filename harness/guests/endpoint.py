@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 
 from harness.errors import KernelError
 from harness.frames import Kind, payload
 from harness.guests.host import RealGuest
+from harness.guests.tiny.answers import Stop
 from harness.kernel.netns import NetNS
 from harness.testbed.endpoints import Endpoint, Wanted
 from harness.testbed.verdict import Barrier
@@ -29,7 +31,7 @@ class AgentEndpoint(Endpoint):
     def __init__(self, name: str, guest: RealGuest, ns: NetNS) -> None:
         super().__init__(name, sentinel=Kind.SENTINEL_TAP)
         self.guest = guest
-        self._nic = guest.agent.hello().nics[0].name
+        self._nic = guest.nic
         self._capture = guest.agent.capture(self._nic)
         self._watch = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
         self._watch.bind((name, _ETH_P_ALL))
@@ -41,7 +43,9 @@ class AgentEndpoint(Endpoint):
         dev_queue_xmit shows to listeners what it sends (dev_queue_xmit_nit).
         """
         data = bytes(frame)
-        self.guest.agent.send(self._nic, [data])
+        taken = self.guest.agent.send(self._nic, [data])
+        if taken.errno:
+            raise OSError(taken.errno, f"{self.name}: {os.strerror(taken.errno)}")
         while True:
             try:
                 sent, (_, _, kind, *_) = self._watch.recvfrom(_LONGEST)
@@ -54,10 +58,10 @@ class AgentEndpoint(Endpoint):
 
     def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
         """See Endpoint."""
-        found = self._capture.read(tail=payload(Kind.SENTINEL_TAP, ident), within=patience)
+        found = self._capture.read(tail=payload(Kind.SENTINEL_TAP, ident), seconds=patience)
         for frame in found.frames:
             self._unusual(frame, self.name, wanted)
-        return Barrier.SENTINEL if found.ended_by_tail else self._given_up()
+        return Barrier.SENTINEL if found.stop is Stop.TAIL else self._given_up()
 
     def close(self) -> None:
         """See Endpoint."""

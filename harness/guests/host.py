@@ -22,7 +22,9 @@ from harness.guests.domain import Domain, Interface
 from harness.guests.expected import expected
 from harness.guests.nic import DirectInterface
 from harness.guests.seen import Seen, look, unlike
-from harness.guests.tiny import Agent, Image, tiny_domain
+from harness.guests.tiny.client import Agent
+from harness.guests.tiny.image import Image
+from harness.guests.tiny.spec import Accelerator, tiny_domain
 from harness.kernel.linkstate import LinkState, link_state
 from harness.kernel.netns import NetNS, all_at_once
 from harness.kernel.processes import Family
@@ -66,6 +68,11 @@ class RealGuest(Resource):
             self._agent = self.host.call(self.name, within=_UP_WITHIN)
         return self._agent
 
+    @property
+    def nic(self) -> str:
+        """What the guest calls its first NIC. Raises GuestError."""
+        return self.agent.hello.nics[0].name
+
     def hang_up(self) -> None:
         """Leave the agent's port, for somebody else or for the next life of the guest."""
         if self._agent is not None:
@@ -108,7 +115,7 @@ class GuestHost(Resource):
         hostname: str = "host",
         hosts: dict[str, str] | None = None,
         cpus: Collection[int] = (),
-        accelerator: str = "qemu",
+        accelerator: Accelerator = Accelerator.TCG,
     ) -> None:
         self.ns = ns
         self.image = image
@@ -124,7 +131,7 @@ class GuestHost(Resource):
                     ns,
                     hostname=hostname,
                     hosts=hosts,
-                    kvm=accelerator == "kvm",
+                    kvm=accelerator is Accelerator.KVM,
                     cpus=cpus,
                 )
             )
@@ -172,7 +179,8 @@ class GuestHost(Resource):
             return Agent.connect(self.libvirtd.path(f"{FOLDER}/{name}.agent"), within=within)
         except GuestError as error:
             said = "\n".join(self.console(name).splitlines()[-_SHOWN_LINES:])
-            raise GuestError(f"{error}; its console ended with:\n{said or '(nothing)'}") from error
+            problem = f"{error.problem}; its console ended with:\n{said or '(nothing)'}"
+            raise GuestError(name, error.request, problem) from error
 
     def console(self, name: str) -> str:
         """What the guest `name` has written to its console so far."""

@@ -18,9 +18,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from harness.errors import CommandError, KernelError, UnfitError
@@ -29,7 +30,7 @@ from harness.kernel.sandbox import Sandbox
 from harness.kernel.syscalls import CLONE_NEWNET, CLONE_NEWPID, setns, unshare
 from harness.resource import Resource
 
-__all__ = ["Family", "Finished", "Process", "find_program"]
+__all__ = ["Family", "Finished", "Process", "find_program", "run_here"]
 
 _LOOK_AGAIN = 1  # milliseconds between two looks at what has no event to wait for
 _GONE_WITHIN = 5.0  # seconds; a killed process goes at once, but for one in a system call
@@ -44,6 +45,9 @@ _PACKAGES = {
     "iperf3": "iperf3",
     "netserver": "netperf",
     "ping": "iputils-ping",
+    "qemu-system-aarch64": "qemu-system-arm",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "sshd": "openssh-server",
@@ -272,3 +276,38 @@ class Family(Resource):
             self._members.pop().close()
         if self._first is not None:
             self._first.wait(_GONE_WITHIN)
+
+
+def run_here(
+    arguments: Sequence[str],
+    *,
+    timeout: float = 10.0,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Finished:
+    """Run a program to its end where we are: for what needs no namespace and has no children
+    that outlive it. `environment` comes on top of ours. It is killed when we are.
+
+    Raises CommandError after `timeout` seconds, UnfitError when there is no such program.
+    """
+    program = find_program(arguments[0])
+    # Its parent is the thread that forks it, which here is ours and waits.
+    command = [find_program("setpriv"), "--pdeathsig", "KILL", program, *arguments[1:]]
+    given = tuple(arguments)
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env={**os.environ, **(environment or {})},
+            cwd=folder,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else ""
+        finished = Finished(given, -signal.SIGKILL, "", said)
+        raise _error(finished, f"not finished after {timeout:g} s, killed") from error
+    return Finished(given, done.returncode, done.stdout, done.stderr)

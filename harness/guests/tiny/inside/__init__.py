@@ -1,0 +1,1 @@
+"""What runs in the guest. Imports only `wire` and what starts fast: no dataclasses, no typing."""
