@@ -329,7 +329,8 @@ def _records(
         )
         folder = item.config.stash.get(_evidence, None)
         records.append(folder.keep(record, verdict) if folder and verdict.evidence else record)
-    records += item.stash.get(told_key, [])
+    told: list[Record] = item.stash.get(told_key, [])
+    records += told
     if report.failed and not any(r.outcome is CellOutcome.DIFFERS for r in records):
         checked = raised is not None and isinstance(
             raised.value, (AssertionError, pytest.fail.Exception)

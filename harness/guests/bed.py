@@ -52,7 +52,9 @@ class GuestBed(Testbed):
     is refused, UsageError for what libvirt has no words for.
     """
 
-    def __init__(self, topology: Topology, image: Image, *, accelerator: Accelerator = Accelerator.TCG) -> None:
+    def __init__(
+        self, topology: Topology, image: Image, *, accelerator: Accelerator = Accelerator.TCG
+    ) -> None:
         for guest in topology.guests:
             if guest.mode is Mode.SOURCE or guest.nodst or guest.nopromisc or guest.namespace:
                 raise UsageError(f"libvirt cannot make a guest like {guest}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
 
 from harness.errors import KernelError
 from harness.frames import Kind, payload
@@ -32,6 +33,7 @@ class AgentEndpoint(Endpoint):
         super().__init__(name, sentinel=Kind.SENTINEL_TAP)
         self.guest = guest
         self._nic = guest.nic
+        guest.agent.change(self._nic, up=True)
         self._capture = guest.agent.capture(self._nic)
         self._watch = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
         self._watch.bind((name, _ETH_P_ALL))
@@ -43,6 +45,7 @@ class AgentEndpoint(Endpoint):
         dev_queue_xmit shows to listeners what it sends (dev_queue_xmit_nit).
         """
         data = bytes(frame)
+        self._forget_the_past()
         taken = self.guest.agent.send(self._nic, [data])
         if taken.errno:
             raise OSError(taken.errno, f"{self.name}: {os.strerror(taken.errno)}")
@@ -55,6 +58,14 @@ class AgentEndpoint(Endpoint):
                 ) from error
             if kind == _PACKET_OUTGOING and sent == data:
                 return
+
+    def _forget_the_past(self) -> None:
+        """Whatever clients have sent fills the buffer of a socket that nobody reads."""
+        self._watch.settimeout(0)
+        with suppress(BlockingIOError):
+            while True:
+                self._watch.recv(_LONGEST)
+        self._watch.settimeout(_SENT_WITHIN)
 
     def collect(self, ident: int, wanted: Wanted, patience: float) -> Barrier:
         """See Endpoint."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from harness.errors import GuestError
@@ -165,7 +166,7 @@ class GuestHost(Resource):
     def start_all(self, several: Sequence[Wanted]) -> list[RealGuest]:
         """Start guests at once; all of them are up when it returns."""
         guests = [self.start(wanted) for wanted in several]
-        all_at_once(lambda guest=guest: guest.agent for guest in guests)
+        all_at_once(partial(_wait_for, guest) for guest in guests)
         return guests
 
     def adopt(self, wanted: Wanted, running: Running) -> RealGuest:
@@ -192,3 +193,7 @@ class GuestHost(Resource):
         for guest in self.guests.values():
             guest.hang_up()
         self._undo.close()
+
+
+def _wait_for(guest: RealGuest) -> Agent:
+    return guest.agent
