@@ -8,6 +8,7 @@ client in one of them gets through against the model, and puts that into the mat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,6 +41,25 @@ def _wires(topology: Topology) -> Topology:
             g if g.mode is Mode.PASSTHRU else type(g)(g.name, Mode.VEPA, g.lower, g.mac)
             for g in topology.guests
         ]
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("hairpin")
+    group.addoption(
+        "--hairpin-domain",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="XML",
+        help="try the macvtap interfaces of this domain instead of the documentation's",
+    )
+    group.addoption(
+        "--hairpin-map",
+        action="append",
+        default=[],
+        metavar="DEV=LINK",
+        help="what the domain calls DEV is called LINK in the test",
     )
 
 

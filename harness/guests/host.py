@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -93,6 +93,8 @@ class RealGuest(Resource):
         """In what the kernel's link is not as the XML of its NIC says, one clause each."""
         nic = self.wanted.interfaces[number]
         assert isinstance(nic, DirectInterface)
+        if not nic.mac:  # libvirt has made one up
+            nic = replace(nic, mac=self.running.domain.interfaces[number].mac)
         return unlike(expected(nic), self.seen(number), lower_was=self.host.before[nic.source])
 
     def close(self) -> None:
