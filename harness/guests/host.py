@@ -11,14 +11,16 @@ Whatever is started there ends with the host.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
 from harness.errors import GuestError
-from harness.guests.daemon import Libvirtd, Running
+from harness.guests.daemon import Connection, Libvirtd, Running
 from harness.guests.domain import Domain, Interface
 from harness.guests.expected import expected
 from harness.guests.nic import DirectInterface
@@ -31,7 +33,7 @@ from harness.kernel.netns import NetNS, all_at_once
 from harness.kernel.processes import Family
 from harness.resource import Resource
 
-__all__ = ["GuestHost", "RealGuest", "Wanted"]
+__all__ = ["GuestHost", "Host", "RealGuest", "Wanted"]
 
 FOLDER = "/run/hairpin"  # in the sandbox
 _UP_WITHIN = 60.0  # seconds; it takes two under TCG on a quiet machine
@@ -51,7 +53,7 @@ class Wanted:
 class RealGuest(Resource):
     """A guest that runs, and its agent. Use it in a `with` statement: it is destroyed."""
 
-    def __init__(self, host: GuestHost, wanted: Wanted, running: Running) -> None:
+    def __init__(self, host: Host, wanted: Wanted, running: Running) -> None:
         self.host = host
         self.wanted = wanted
         self.running = running
@@ -66,7 +68,7 @@ class RealGuest(Resource):
     def agent(self) -> Agent:
         """Its agent; waits for it when the guest is still coming up. Raises GuestError."""
         if self._agent is None:
-            self._agent = self.host.call(self.name, within=_UP_WITHIN)
+            self._agent = self.host.call(self, within=_UP_WITHIN)
         return self._agent
 
     @property
@@ -103,11 +105,72 @@ class RealGuest(Resource):
         self.running.destroy()
 
 
-class GuestHost(Resource):
-    """libvirtd and guests on the links of `ns`. Use it in a `with` statement.
+class Host(Resource):
+    """Where guests are started: a connection to libvirt, and the namespace of the macvtaps.
 
-    `before` is what each lower device was like when the host was made. Everything runs on `cpus`.
-    Raises UnfitError where libvirt, QEMU or what a guest is made of is missing.
+    `before` is what each lower device was like before the first guest was put on it.
+    """
+
+    def __init__(
+        self,
+        ns: NetNS,
+        connection: Connection,
+        image: Image,
+        *,
+        accelerator: Accelerator = Accelerator.TCG,
+    ) -> None:
+        self.ns = ns
+        self.connection = connection
+        self.image = image
+        self.accelerator = accelerator
+        self.before: dict[str, LinkState] = {}
+        self.guests: dict[str, RealGuest] = {}
+
+    @abstractmethod
+    def domain(self, wanted: Wanted) -> Domain:
+        """The domain of a guest of ours."""
+
+    @abstractmethod
+    def agent_path(self, guest: RealGuest) -> Path:
+        """The socket of a guest's agent, as we reach it."""
+
+    def console(self, name: str) -> str:
+        """What the guest `name` has written to its console so far, where that is kept."""
+        return ""
+
+    def start(self, wanted: Wanted) -> RealGuest:
+        """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused."""
+        for nic in wanted.interfaces:
+            if isinstance(nic, DirectInterface) and nic.source not in self.before:
+                self.before[nic.source] = link_state(self.ns, nic.source)
+        return self.adopt(wanted, self.connection.start(self.domain(wanted)))
+
+    def start_all(self, several: Sequence[Wanted]) -> list[RealGuest]:
+        """Start guests at once; all of them are up when it returns."""
+        guests = [self.start(wanted) for wanted in several]
+        all_at_once(partial(_wait_for, guest) for guest in guests)
+        return guests
+
+    def adopt(self, wanted: Wanted, running: Running) -> RealGuest:
+        """A guest of ours that has come otherwise: restored, migrated, found after a restart."""
+        guest = self.guests[wanted.name] = RealGuest(self, wanted, running)
+        return guest
+
+    def call(self, guest: RealGuest, *, within: float) -> Agent:
+        """The agent of a guest. Raises GuestError, with the end of its console."""
+        try:
+            return Agent.connect(self.agent_path(guest), within=within)
+        except GuestError as error:
+            said = "\n".join(self.console(guest.name).splitlines()[-_SHOWN_LINES:])
+            problem = f"{error.problem}; its console ended with:\n{said or '(nothing)'}"
+            raise GuestError(guest.name, error.request, problem) from error
+
+
+class GuestHost(Host):
+    """A libvirtd of our own, and guests, on the links of `ns`. Use it in a `with` statement.
+
+    Everything runs on `cpus`. Raises UnfitError where libvirt, QEMU or what a guest is made of is
+    missing.
     """
 
     def __init__(
@@ -120,11 +183,6 @@ class GuestHost(Resource):
         cpus: Collection[int] = (),
         accelerator: Accelerator = Accelerator.TCG,
     ) -> None:
-        self.ns = ns
-        self.image = image
-        self.accelerator = accelerator
-        self.before: dict[str, LinkState] = {}
-        self.guests: dict[str, RealGuest] = {}
         self._undo = ExitStack()
         try:
             self.family = self._undo.enter_context(Family())
@@ -138,13 +196,13 @@ class GuestHost(Resource):
                     cpus=cpus,
                 )
             )
-            self.connection = self.libvirtd.connect()
+            super().__init__(ns, self.libvirtd.connect(), image, accelerator=accelerator)
         except BaseException:
-            self.close()
+            self._undo.close()
             raise
 
     def domain(self, wanted: Wanted) -> Domain:
-        """The domain of a guest of ours."""
+        """See Host."""
         return tiny_domain(
             wanted.name,
             self.image,
@@ -156,37 +214,12 @@ class GuestHost(Resource):
             console_log=f"{FOLDER}/{wanted.name}.console",
         )
 
-    def start(self, wanted: Wanted) -> RealGuest:
-        """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused."""
-        for nic in wanted.interfaces:
-            if isinstance(nic, DirectInterface) and nic.source not in self.before:
-                self.before[nic.source] = link_state(self.ns, nic.source)
-        running = self.connection.start(self.domain(wanted))
-        guest = self.guests[wanted.name] = RealGuest(self, wanted, running)
-        return guest
-
-    def start_all(self, several: Sequence[Wanted]) -> list[RealGuest]:
-        """Start guests at once; all of them are up when it returns."""
-        guests = [self.start(wanted) for wanted in several]
-        all_at_once(partial(_wait_for, guest) for guest in guests)
-        return guests
-
-    def adopt(self, wanted: Wanted, running: Running) -> RealGuest:
-        """A guest of ours that has come otherwise: restored, migrated, found after a restart."""
-        guest = self.guests[wanted.name] = RealGuest(self, wanted, running)
-        return guest
-
-    def call(self, name: str, *, within: float) -> Agent:
-        """The agent of the guest `name`. Raises GuestError, with the end of its console."""
-        try:
-            return Agent.connect(self.libvirtd.path(f"{FOLDER}/{name}.agent"), within=within)
-        except GuestError as error:
-            said = "\n".join(self.console(name).splitlines()[-_SHOWN_LINES:])
-            problem = f"{error.problem}; its console ended with:\n{said or '(nothing)'}"
-            raise GuestError(name, error.request, problem) from error
+    def agent_path(self, guest: RealGuest) -> Path:
+        """See Host."""
+        return self.libvirtd.path(f"{FOLDER}/{guest.name}.agent")
 
     def console(self, name: str) -> str:
-        """What the guest `name` has written to its console so far."""
+        """See Host."""
         path = self.libvirtd.path(f"{FOLDER}/{name}.console")
         return path.read_text(errors="replace") if path.exists() else ""
 

@@ -78,6 +78,16 @@ class NetNS(Resource):
         except OSError as error:
             raise KernelError("create a network namespace", error.errno or 0) from error
 
+    @classmethod
+    def current(cls) -> NetNS:
+        """The namespace that the calling thread is in. Raises OSError."""
+        fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return cls(fd, Rtnl())
+        except BaseException:
+            os.close(fd)
+            raise
+
     def start(self, work: Callable[[], T]) -> Future[T]:
         """`work()` on a thread that is inside, while the caller goes on."""
 

@@ -58,7 +58,8 @@ def tiny_domain(
     """The domain of a tiny guest.
 
     Its agent listens on the unix socket `agent_socket`, its console goes to `console_log`, both
-    named as QEMU sees them. Raises DomainError for what XML cannot say.
+    named as QEMU sees them; where empty, libvirt finds a place for the socket, and the console goes
+    nowhere. Raises DomainError for what XML cannot say.
     """
     kvm = Accelerator(accelerator) is Accelerator.KVM
     root = etree.Element("domain", type=str(Accelerator(accelerator)))
@@ -86,10 +87,11 @@ def tiny_domain(
 
 
 def _devices(devices: Element, agent_socket: str, console_log: str) -> None:
-    serial = _add(devices, "serial", type="file")
-    _add(serial, "source", path=console_log)
+    if console_log:
+        _add(_add(devices, "serial", type="file"), "source", path=console_log)
     channel = _add(devices, "channel", type="unix")
-    _add(channel, "source", mode="bind", path=agent_socket)
+    place = {"path": agent_socket} if agent_socket else {}
+    _add(channel, "source", mode="bind", **place)
     _add(channel, "target", type="virtio", name=PORT)
     _add(devices, "controller", type="usb", model="none")
     _add(devices, "memballoon", model="none")
