@@ -199,6 +199,12 @@ def _add_guests(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="DEV=LINK",
         help="what the domain calls DEV is called LINK in the test; may be repeated",
     )
+    guests.add_argument(
+        "--connect",
+        metavar="URI",
+        help="two guests on --link under a libvirtd that is there, to see what the switch does",
+    )
+    guests.add_argument("--link", metavar="LINK", help="a link of this machine, for --connect")
     guests.add_argument("--output", type=Path, default=_HAIRPIN_FOLDER, metavar="DIR")
 
 
@@ -278,8 +284,13 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
 
 def _guests(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
-    from harness.guesting import run_guests
+    from harness.guesting import run_guests, run_trial
 
+    if bool(arguments.connect) is not bool(arguments.link):
+        raise UsageError("--connect and --link go together: which libvirtd, and on which link")
+    if arguments.connect:
+        _refuse(rest, "guests")
+        return run_trial(arguments.connect, arguments.link)
     return run_guests(
         rest, domains=arguments.domain, devices=arguments.map, output=arguments.output
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from harness.errors import UnfitError, UsageError
 from harness.kernel.processes import find_program
-from harness.suite import run_suite
+from harness.suite import EXIT_DIFFERS, EXIT_OK, run_suite
 
-__all__ = ["run_guests"]
+__all__ = ["run_guests", "run_trial"]
 
 _PROGRAMS = ("libvirtd", "qemu-system-x86_64", "ping")
 
@@ -44,6 +44,25 @@ def run_guests(
     )
 
 
+def run_trial(uri: str, link: str) -> int:
+    """Two guests on `link` under the libvirtd at `uri`; hairpin's exit status.
+
+    Raises UnfitError when this machine cannot, UsageError when that libvirtd is elsewhere.
+    """
+    _need_everything(("qemu-system-x86_64",))
+    from harness.guests.existing import ExistingHost
+    from harness.guests.tiny.image import image
+    from harness.guests.trial import try_link
+    from harness.report import make_console
+    from harness.report.trial import print_trial
+
+    print(f"On {link}, under {uri}: two guests of ours with a macvtap each; nothing else changes.")
+    with ExistingHost(uri, image()) as host:
+        trial = try_link(host, link)
+    print_trial(trial, make_console())
+    return EXIT_OK if trial.agrees else EXIT_DIFFERS
+
+
 def _mapping(words: Sequence[str]) -> Mapping[str, str]:
     mapping = {}
     for word in words:
@@ -54,12 +73,12 @@ def _mapping(words: Sequence[str]) -> Mapping[str, str]:
     return mapping
 
 
-def _need_everything() -> None:
+def _need_everything(programs: Sequence[str] = _PROGRAMS) -> None:
     """Say all that is missing at once, rather than one thing after another."""
     if os.geteuid() != 0:
         raise UnfitError("real guests take root (libvirtd, taps)", remedy="run it with sudo")
     missing = []
-    for program in _PROGRAMS:
+    for program in programs:
         try:
             find_program(program)
         except UnfitError as error:

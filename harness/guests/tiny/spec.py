@@ -89,6 +89,8 @@ def tiny_domain(
 def _devices(devices: Element, agent_socket: str, console_log: str) -> None:
     if console_log:
         _add(_add(devices, "serial", type="file"), "source", path=console_log)
+    else:
+        _add(devices, "serial", type="null")
     channel = _add(devices, "channel", type="unix")
     place = {"path": agent_socket} if agent_socket else {}
     _add(channel, "source", mode="bind", **place)
