@@ -61,7 +61,7 @@ class Apt:
             except UnfitError as error:
                 raise UnfitError(
                     f"the tiny guest is made of Debian's packages, and {error.cause}",
-                    remedy="make it on Debian or Ubuntu, and copy ~/.cache/hairpin/guest from there",
+                    remedy="make it on Debian or Ubuntu and copy ~/.cache/hairpin/guest",
                 ) from error
         self.architecture = architecture
         self._root = root
