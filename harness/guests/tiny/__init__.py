@@ -6,3 +6,6 @@
 `wire` and `inside` run in the guest too, on a bare Python: they import nothing of the rest, and
 nor does this.
 """
+
+# Empty, as it runs in the guest too: what is offered is in client, image and spec.
+__all__: list[str] = []

@@ -182,7 +182,7 @@ def _agent() -> tuple[Path, ...]:
 
 
 def _build(parts: Parts, into: Path) -> None:
-    shutil.copyfile(parts.folder / "kernel", into / "kernel")
+    (into / "kernel").hardlink_to(parts.folder / "kernel")  # tens of megabytes
     (into / "initramfs.cpio").write_bytes(archive(_files(parts, into), _FOLDERS))
 
 

@@ -8,7 +8,6 @@ checks the signatures; what says that they need not be is left out.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -34,7 +33,7 @@ Dir::Etc::sourceparts "{root}/sources.list.d";
 #clear APT::Architectures;
 APT::Architecture "{architecture}";
 APT::Architectures {{ "{architecture}"; }};
-APT::Sandbox::User "{user}";
+APT::Sandbox::User "root";
 APT::Get::AllowUnauthenticated "false";
 Acquire::AllowInsecureRepositories "false";
 Acquire::AllowWeakRepositories "false";
@@ -62,8 +61,7 @@ class Apt:
             except UnfitError as error:
                 raise UnfitError(
                     f"the tiny guest is made of Debian's packages, and {error.cause}",
-                    remedy="make it on Debian or Ubuntu, and copy the folder that "
-                    "`hairpin.guest` says into this user's cache",
+                    remedy="make it on Debian or Ubuntu and copy ~/.cache/hairpin/guest",
                 ) from error
         self.architecture = architecture
         self._root = root
@@ -76,8 +74,8 @@ class Apt:
                 f"{etc} names no source of signed packages",
                 remedy=f"put your distribution's mirror into {etc}/sources.list",
             )
-        # Another user could not get into a folder of ours; apt would warn, and go on as root.
-        text = _CONFIGURATION.format(root=root, architecture=architecture, user="root")
+        # APT::Sandbox::User: another one could not get into a folder of ours.
+        text = _CONFIGURATION.format(root=root, architecture=architecture)
         self._configuration.write_text(text)
 
     def _take_sources(self, etc: Path) -> bool:
@@ -181,8 +179,3 @@ def _graph(text: str) -> dict[str, list[str]]:
                 found.append(match[2].removesuffix(":any"))
             alternative = bool(match[1])
     return graph
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder with all that is in it, as far as that goes."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from harness.errors import UnfitError
 from harness.guests.tiny.elf import needs
+from harness.guests.tiny.kernels import unpacked_kernel
 from harness.guests.tiny.packages import Apt
 
 __all__ = ["MODULES", "Architecture", "Parts", "gather", "load_parts"]
@@ -143,7 +144,8 @@ class _Taking:
 
     def modules(self) -> tuple[str, ...]:
         """The kernel and its modules; which of them there are."""
-        self._copy(self._find("kernel", ("boot/vmlinu[xz]-*",)), "kernel")
+        kernel = self._find("kernel", ("boot/vmlinu[xz]-*",)).read_bytes()
+        (self._into / "kernel").write_bytes(unpacked_kernel(kernel))
         (self._into / "modules").mkdir()
         built_in = "".join(x.read_text() for x in self._tree.glob("**/modules.builtin"))
         found = []

@@ -156,11 +156,15 @@ def transfer(fields: Fields) -> Steps:
         sock.settimeout(0)
         try:
             yield from _connect(sock, (str(fields["address"]), fields["port"]), give_up)
+            sending = True
             while True:
-                writes = [sock.fileno()] if sent < size else []
+                if sending and sent == size:
+                    sock.shutdown(socket.SHUT_WR)
+                    sending = False
+                writes = [sock.fileno()] if sending else []
                 if not (yield Wait([sock.fileno()], writes, give_up)):
                     break
-                if writes:
+                if sending:
                     begin = sent % _CHUNK
                     chunk = _PATTERN[begin : begin + min(_CHUNK, size - sent)]
                     try:
@@ -168,8 +172,6 @@ def transfer(fields: Fields) -> Steps:
                         sent, crc = sent + done, zlib.crc32(chunk[:done], crc)
                     except BlockingIOError:
                         pass
-                    if sent == size:
-                        sock.shutdown(socket.SHUT_WR)
                 try:
                     data = sock.recv(_CHUNK)
                 except BlockingIOError:

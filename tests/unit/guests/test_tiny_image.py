@@ -1,0 +1,314 @@
+"""The tiny guest's image, made of parts that need no apt, and the domain that boots it."""
+
+import errno
+import importlib.util
+import json
+import shutil
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UnfitError, UsageError
+from harness.guests import DirectInterface, check
+from harness.guests.schema import SCHEMAS
+from harness.guests.tiny import image as making
+from harness.guests.tiny import packages
+from harness.guests.tiny.cpio import File, archive
+from harness.guests.tiny.elf import needs
+from harness.guests.tiny.image import Image, cache_folder, image
+from harness.guests.tiny.packages import Apt, _graph
+from harness.guests.tiny.parts import Architecture
+from harness.guests.tiny.spec import Accelerator, command_line, qemu_arguments, tiny_domain
+from harness.parts import Mode
+
+VERSIONS = [["busybox-static", "1"], ["linux-image-cloud-amd64", "6"]]
+
+
+def read_archive(data):
+    """Name to mode and content, by the format's own description."""
+    found, at = {}, 0
+    while True:
+        assert data[at : at + 6] == b"070701"
+        fields = [int(data[at + 6 + 8 * i : at + 14 + 8 * i], 16) for i in range(13)]
+        name = data[at + 110 : at + 110 + fields[11] - 1].decode()
+        assert data[at + 110 + fields[11] - 1] == 0
+        at = -(-(at + 110 + fields[11]) // 4) * 4
+        if name == "TRAILER!!!":
+            assert at == len(data)
+            return found
+        found[name] = (fields[1], data[at : at + fields[6]])
+        at = -(-(at + fields[6]) // 4) * 4
+
+
+def test_archive():
+    """Folders stand before what is in them, whatever the lengths; the same every time."""
+    files = {"b/c/d": File(b"12345"), "a": File(b"", executable=True), "b/x": File(b"1234")}
+    written = archive(files, ("dev",))
+    assert written == archive(dict(reversed(files.items())), ("dev",))
+    found = read_archive(written)
+    assert list(found) == ["b", "b/c", "dev", "a", "b/c/d", "b/x"]
+    assert found["b"] == (0o40755, b"")
+    assert found["a"] == (0o100755, b"")
+    assert found["b/c/d"] == (0o100644, b"12345")
+
+
+def test_needs():
+    """A program's interpreter and libraries, from its own headers."""
+    program = needs(Path(sys.executable).resolve().read_bytes())
+    assert "ld-" in program.interpreter
+    assert any(x.startswith("libc.so") for x in program.libraries)
+
+
+@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", b"\x7fELF\x02\x01", b"\x7fELF\x01\x01" * 99])
+def test_needs_of_no_program(data):
+    with pytest.raises(ValueError, match="ELF"):
+        needs(data)
+
+
+# ---------------------------------------------------------------------- packages
+
+SIGNED = "deb http://deb.debian.org/debian bookworm main\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "taken"),
+    [
+        pytest.param("sources.list", SIGNED, True, id="list"),
+        pytest.param(
+            "sources.list.d/a.sources", "Types: deb\nURIs: http://x\n", True, id="sources"
+        ),
+        pytest.param("sources.list", "deb [trusted=yes] http://x y z\n", False, id="trusted"),
+        pytest.param("sources.list", f"# [trusted=yes]\n{SIGNED}", True, id="comment"),
+        pytest.param("sources.list.d/a.sources", "Types: deb\nTrusted: yes\n", False, id="Trusted"),
+        pytest.param(
+            "sources.list", "deb [ allow-insecure = true ] http://x y z", False, id="insecure"
+        ),
+        pytest.param("sources.list.d/a.list.bak", SIGNED, False, id="no-source"),
+    ],
+)
+def test_signed_sources_only(tmp_path, monkeypatch, name, text, taken):
+    """What need not be signed is no source of ours; without any other, that is said."""
+    monkeypatch.setattr(packages, "find_program", lambda name: f"/usr/bin/{name}")
+    file = tmp_path / "etc" / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    if not taken:
+        with pytest.raises(UnfitError, match="no source of signed packages"):
+            Apt(tmp_path / "root", "amd64", etc=tmp_path / "etc")
+        return
+    Apt(tmp_path / "root", "amd64", etc=tmp_path / "etc")
+    assert (tmp_path / "root" / name).read_text() == text
+
+
+def test_without_apt(tmp_path, monkeypatch):
+    """Where there is no apt, it is said what wants it, and nothing is left behind."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(
+        packages,
+        "find_program",
+        lambda name: (_ for _ in ()).throw(UnfitError(f"no {name}", remedy="")),
+    )
+    with pytest.raises(UnfitError, match="tiny guest is made of Debian's packages"):
+        image("x86_64", cache=tmp_path / "cache")
+    assert [x.name for x in (tmp_path / "cache").iterdir()] == ["lock"]
+
+
+def test_depends():
+    """The first choice of each, and no virtual package's angle brackets followed as a name."""
+    text = "a\n  Depends: b\n |Depends: c\n  Depends: d\n  PreDepends: <e>\nb\n  Depends: f:any\n"
+    assert _graph(text) == {"a": ["b", "c", "<e>"], "b": ["f"]}
+
+
+# ---------------------------------------------------------------------- images
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """A cache in which the parts of a guest lie already."""
+    make_parts(tmp_path, VERSIONS)
+    return tmp_path
+
+
+def make_parts(cache, versions, magic=None):
+    folder = cache / f"parts-x86_64-{making._RECIPE}"
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("modules", "lib", "library/importlib", "library/encodings"):
+        (folder / name).mkdir(parents=True)
+    for name in (
+        "kernel",
+        "busybox",
+        "python",
+        "interpreter",
+        "modules/virtio.ko",
+        "lib/libc.so.6",
+    ):
+        (folder / name).write_text(name)
+    library = {
+        "os": "import stat, nothing\nimport sys\ndef f():\n    import subprocess\n",
+        "stat": "",
+        "subprocess": "",
+        "encodings/__init__": "from . import aliases\n",
+        "encodings/aliases": "",
+        "importlib/_bootstrap_external": f"MAGIC_NUMBER = ({magic or our_magic()}).to_bytes()\n",
+    }
+    for name, text in library.items():
+        (folder / f"library/{name}.py").write_text(text)
+    parts = {
+        "packages": versions,
+        "modules": ["virtio"],
+        "interpreter": "lib64/ld.so.2",
+        "library": "usr/lib/python3.11",
+    }
+    (folder / "parts.json").write_text(json.dumps(parts))
+
+
+def our_magic():
+    return int.from_bytes(importlib.util.MAGIC_NUMBER[:2], "little")
+
+
+@pytest.mark.parametrize(("magic", "suffix"), [(None, "pyc"), (1, "py")], ids=["ours", "foreign"])
+def test_image(cache, magic, suffix):
+    """What lies in it: programs, libraries, our agent, and of Python what these import.
+
+    It is compiled where that Python takes what ours compiles.
+    """
+    make_parts(cache, VERSIONS, magic)
+    made = image("x86_64", cache=cache)
+    assert made.packages == (("busybox-static", "1"), ("linux-image-cloud-amd64", "6"))
+    assert made.kernel.read_text() == "kernel"
+    found = read_archive(made.initramfs.read_bytes())
+    assert found["init"][0] == found["bin/python"][0] == found["lib64/ld.so.2"][0] == 0o100755
+    assert b"for module in virtio;" in found["init"][1]
+    agent = "agent/harness/guests/tiny"
+    library = "usr/lib/python3.11"
+    for name in (f"{agent}/agent", f"{agent}/wire", f"{agent}/inside/frames", f"{library}/stat"):
+        assert f"{name}.{suffix}" in found
+    for name in (
+        f"{library}/encodings/aliases.{suffix}",
+        "modules/virtio.ko",
+        "lib/libc.so.6",
+        "dev",
+    ):
+        assert name in found
+    for name in (f"{library}/subprocess", f"{agent}/client"):
+        assert not any(x.startswith(name) for x in found)
+
+
+def test_image_is_kept(cache, monkeypatch):
+    """The second time nothing is made; other packages, or another agent, make another image."""
+    first = image("x86_64", cache=cache)
+    before = first.initramfs.stat()
+    assert image(Architecture.X86_64, cache=cache) == first
+    assert first.initramfs.stat().st_mtime_ns == before.st_mtime_ns
+    make_parts(cache, [["busybox-static", "2"]])
+    second = image("x86_64", cache=cache)
+    monkeypatch.setattr(making, "_INIT", making._INIT + "# other\n")
+    third = image("x86_64", cache=cache)
+    assert len({first.initramfs, second.initramfs, third.initramfs}) == 3
+    assert first.initramfs.read_bytes()  # who uses it goes on
+
+
+def test_two_at_once(cache, monkeypatch):
+    """Two that want the same image: one makes it, and both have it."""
+    makings = []
+    build = making._build
+    monkeypatch.setattr(making, "_build", lambda *a: (makings.append(1), build(*a))[1])
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(image("x86_64", cache=cache)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == len(makings) == 1
+
+
+def test_interrupted(cache, monkeypatch):
+    """A making that breaks off leaves nothing that is taken for an image; the next clears up."""
+    (cache / "making-left").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(making, "archive", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            image("x86_64", cache=cache)
+    assert not list(cache.glob("making-*")) + list(cache.glob("x86_64-*"))
+    assert image("x86_64", cache=cache).kernel.is_file()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(errno.ENOSPC, "MB free"), (errno.EROFS, "set XDG_CACHE_HOME to")]
+)
+def test_no_place(cache, monkeypatch, number, remedy):
+    """A full or forbidden cache is said to be so."""
+
+    def full(*_):
+        raise OSError(number, "cannot")
+
+    monkeypatch.setattr(making, "_build", full)
+    with pytest.raises(UnfitError, match=remedy):
+        image("x86_64", cache=cache)
+    assert not list(cache.glob("making-*"))
+
+
+def test_unknown_architecture(tmp_path):
+    with pytest.raises(UsageError, match=r"no tiny guest for s390x.*x86_64, aarch64"):
+        image("s390x", cache=tmp_path)
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    """XDG's folder; a relative one does not count."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "hairpin/guest"
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    assert cache_folder() == Path.home() / ".cache/hairpin/guest"
+
+
+# ---------------------------------------------------------------------- domains
+
+ARCHITECTURES = list(Architecture)
+
+
+def an_image(architecture):
+    return Image(architecture, Path("/g/kernel"), Path("/g/initramfs.cpio"), ())
+
+
+@pytest.mark.parametrize("accelerator", list(Accelerator))
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_domain(architecture, accelerator):
+    """Libvirt's schema and the rules of meaning have nothing against it."""
+    nics = [
+        DirectInterface(source="low0", mode=Mode.VEPA, mac="52:54:00:00:00:01", model="virtio"),
+        DirectInterface(source="low1", mode=Mode.BRIDGE, model="virtio"),
+    ]
+    domain = tiny_domain(
+        "g1",
+        an_image(architecture),
+        nics,
+        agent_socket="/run/g1.agent",
+        console_log="/run/g1.log",
+        accelerator=accelerator,
+        vcpus=2,
+        kernel_arguments="debug",
+    )
+    assert [(x.source, x.mode) for x in domain.direct] == [("low0", "vepa"), ("low1", "bridge")]
+    assert domain.document.root.get("type") == accelerator
+    assert domain.document.root.findtext("os/cmdline").endswith(" debug")
+    assert domain.document.root.find("devices/channel/target").get("name") == "org.hairpin.agent"
+    assert check([domain.document], schemas=SCHEMAS if SCHEMAS.is_dir() else None) == ()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "machine", "console"),
+    [("x86_64", "pc", "console=ttyS0"), ("aarch64", "virt", "console=ttyAMA0")],
+)
+def test_qemu_arguments(architecture, machine, console):
+    """Without libvirt the machine is the same."""
+    made = an_image(Architecture(architecture))
+    words = qemu_arguments(made, agent_socket=Path("/run/a"), console_log=Path("/run/c"))
+    assert words[0] == f"qemu-system-{architecture}"
+    assert words[words.index("-machine") + 1] == machine
+    assert console in command_line(made.architecture).split()
