@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UnfitError
+from harness.kernel.processes import find_program
+
 MARK = "HAIRPIN_CRASH_TEST"
+GUESTS_NEED = (b"libvirtd", b"qemu-system")
 
 
 def _read(path):
@@ -32,16 +36,41 @@ def _machine():
         "mounts": Path("/proc/self/mountinfo").read_text(),
         "named namespaces": sorted(p.name for p in Path("/run/netns").glob("*")),
         "tap nodes": sorted(str(p) for p in Path("/dev").glob("tap*")),
+        "sockets": sorted(str(p) for p in Path("/run").rglob("*") if p.is_socket()),
+        "places": sorted(str(p) for x in ("/var/tmp", "/var/lib") for p in Path(x).glob("*")),
     }
 
 
 def _ours():
-    """Processes that bear our mark in their environment, but for this one."""
+    """Processes that bear our mark in their environment, or that only guests need; not this one.
+
+    Who has ended, and waits for whoever is init here to notice, is no more.
+    """
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        if int(folder.name) != os.getpid() and MARK.encode() in _read(folder / "environ"):
-            found.append(folder.name)
+        if int(folder.name) == os.getpid() or b"\nState:\tZ" in _read(folder / "status"):
+            continue
+        name = _read(folder / "comm").strip()
+        if MARK.encode() in _read(folder / "environ") or name.startswith(GUESTS_NEED):
+            found.append((folder.name, name))
     return found
+
+
+def _need_guests():
+    """Skips where there are none, as root only; what was there before is not ours."""
+    if os.geteuid():
+        pytest.skip("real guests take root")
+    try:
+        for program in ("libvirtd", "qemu-system-x86_64"):
+            find_program(program)
+        from harness.guests.daemon import Libvirtd  # noqa: F401
+        from harness.guests.tiny.image import image
+
+        image()
+    except UnfitError as error:
+        pytest.skip(str(error))
+    if _ours():
+        pytest.skip(f"somebody else's guests run here: {_ours()}")
 
 
 def _becomes(expected, look, seconds=15):
@@ -56,18 +85,27 @@ def _becomes(expected, look, seconds=15):
     return seen
 
 
+RUN = ["run", "-k", "test_guest_to_guest or test_broadcast"]
+GUESTS = ["guests", "-k", "test_matrix or test_domains"]
+
+
 @pytest.mark.parametrize(
     "signum", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name
 )
-def test_killed_at_random_moments(tmp_path, signum):
-    """Twelve runs each, ended somewhere between start and finish."""
+@pytest.mark.parametrize(
+    ("command", "attempts", "longest"), [(RUN, 12, 1.6), (GUESTS, 17, 7.0)], ids=["run", "guests"]
+)
+def test_killed_at_random_moments(tmp_path, command, attempts, longest, signum):
+    """Several runs each, ended somewhere between start and finish."""
+    if command is GUESTS:
+        _need_guests()
     before = _machine()
     choose = random.Random(signum)
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    for attempt in range(12):
+    for attempt in range(attempts):
         process = subprocess.Popen(
-            [sys.executable, "-m", "harness", "run", "-k", "test_guest_to_guest or test_broadcast"],
+            [sys.executable, "-m", "harness", *command],
             cwd=tmp_path,
             env=os.environ | {MARK: str(attempt), "TMPDIR": str(temporary)},
             stdout=subprocess.DEVNULL,
@@ -76,7 +114,7 @@ def test_killed_at_random_moments(tmp_path, signum):
         )
         try:
             # The moment is the test's subject, not a wait for something.
-            process.wait(timeout=choose.uniform(0.05, 1.6))
+            process.wait(timeout=choose.uniform(0.05, longest))
         except subprocess.TimeoutExpired:
             process.send_signal(signum)
         status = process.wait(timeout=20)
