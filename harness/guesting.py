@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import UnfitError, UsageError
+from harness.errors import DomainError, UnfitError, UsageError
 from harness.kernel.processes import find_program
 from harness.suite import EXIT_DIFFERS, EXIT_OK, run_suite
 
@@ -26,11 +26,9 @@ def run_guests(
     """
     mapping = _mapping(devices)
     _need_everything()
-    from harness.guests import load_domain, map_devices
     from harness.guests.tiny.image import image
 
-    for path in domains:
-        map_devices(load_domain(path), mapping)
+    _check_domains(domains, mapping)
     image()  # before pytest: it may take a while
     return run_suite(
         [
@@ -52,15 +50,46 @@ def run_trial(uri: str, link: str) -> int:
     _need_everything(("qemu-system-x86_64",))
     from harness.guests.existing import ExistingHost
     from harness.guests.tiny.image import image
-    from harness.guests.trial import try_link
+    from harness.guests.trial import ready_link, try_link
     from harness.report import make_console
     from harness.report.trial import print_trial
 
-    print(f"On {link}, under {uri}: two guests of ours with a macvtap each; nothing else changes.")
     with ExistingHost(uri, image()) as host:
+        ready_link(host.ns, link)
+        print(f"On {link}, under {uri}: two guests with a macvtap each; nothing else changes.")
         trial = try_link(host, link)
     print_trial(trial, make_console())
     return EXIT_OK if trial.agrees else EXIT_DIFFERS
+
+
+def _check_domains(paths: Sequence[Path], mapping: Mapping[str, str]) -> None:
+    """All that is wrong with them, before any guest is started; what is only odd is printed."""
+    from harness.guests import Severity, check, load_document, load_domain, map_devices
+
+    for path in paths:
+        domain = map_devices(load_domain(path), mapping)
+        if not domain.direct:
+            raise DomainError(
+                "interface",
+                "there is none of type 'direct'",
+                allowed="<interface type='direct'>",
+                file=str(path),
+            )
+        problems = check([load_document(path)])
+        for problem in problems:
+            print(problem)
+        errors = [x for x in problems if x.severity is Severity.ERROR]
+        if errors:
+            # What a schema says ("extra element") is seldom what is the matter.
+            first = next((x for x in errors if ".rng" not in x.source), errors[0])
+            more = f" (and {len(errors) - 1} more, above)" if len(errors) > 1 else ""
+            raise DomainError(
+                first.element,
+                f"{first.message}{more}",
+                allowed=first.allowed,
+                file=first.file,
+                line=first.line,
+            )
 
 
 def _mapping(words: Sequence[str]) -> Mapping[str, str]:

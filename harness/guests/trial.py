@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from harness.errors import UnfitError
 from harness.frames import Frame, Kind, payload
 from harness.guests.existing import ExistingHost
 from harness.guests.host import RealGuest, Wanted
@@ -19,7 +20,7 @@ from harness.parts import BROADCAST_MAC, Guest, Mode, Switch
 from harness.stimulus import Stimulus
 from harness.topology import Topology
 
-__all__ = ["Trial", "TrialRow", "try_link"]
+__all__ = ["Trial", "TrialRow", "ready_link", "try_link"]
 
 _MODES = (Mode.BRIDGE, Mode.VEPA, Mode.PRIVATE)
 _ADDRESSES = {"a": "169.254.104.1/16", "b": "169.254.104.2/16"}  # RFC 3927: of this link only
@@ -62,13 +63,46 @@ class Trial:
         return all(row.agrees for row in self.rows) and not self.changed
 
 
+def ready_link(ns: NetNS, link: str) -> LinkState:
+    """The link as it is, once it is sure that two macvtaps can be put on it.
+
+    Raises UnfitError otherwise: what the kernel would say of it (macvlan_common_newlink) is
+    "Invalid argument" or "Device or resource busy".
+    """
+    there = {name: link_state(ns, name) for name in _names(ns)}
+    state = there.get(link)
+    if state is None:
+        others = ", ".join(sorted(there.keys() - {"lo"})) or "none"
+        raise UnfitError(f"there is no link {link} here", remedy=f"there are: {others}")
+    if not state.up:
+        raise UnfitError(f"{link} is down", remedy=f"ip link set {link} up")
+    for other in there.values():
+        if other.index == state.master:
+            raise UnfitError(
+                f"{link} is a port of {other.name}, and a port cannot carry macvtaps",
+                remedy=f"use another link, or connect the guests to {other.name}",
+            )
+        alone = other.macvtap is not None and other.macvtap.mode is Mode.PASSTHRU
+        if alone and other.lower == state.index and other.lower_netnsid is None:
+            raise UnfitError(
+                f"{other.name}, in passthru mode, has {link} for itself",
+                remedy="use another link, or stop the guest that has it",
+            )
+    return state
+
+
+def _names(ns: NetNS) -> list[str]:
+    return [found.get_attr("IFLA_IFNAME") for found in ns.rtnl.links()]
+
+
 def try_link(host: ExistingHost, link: str) -> Trial:
     """Two guests on `link`, in each mode that leaves the link usable to others.
 
-    Not passthrough, which gives the link's address to the guest. Raises KernelError when there is
-    no such link, LibvirtError when the guests are refused, GuestError when they do not come up.
+    Not passthrough, which gives the link's address to the guest. Raises UnfitError when the link
+    can carry no macvtap, LibvirtError when the guests are refused, GuestError when they do not
+    come up.
     """
-    before = link_state(host.ns, link)
+    before = ready_link(host.ns, link)
     wanted = [
         Wanted(
             f"hairpin-{os.getpid()}-{name}",

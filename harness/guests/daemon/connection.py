@@ -96,9 +96,10 @@ class Connection(Resource):
         """Connect. Raises LibvirtError, UnfitError when what answers is too old."""
         with _refusals(f"connect to {uri}"):
             connection = cls(libvirt.open(uri), uri)
-        if connection.version < _OLDEST:
+        version = connection.version
+        if version < _OLDEST:
             connection.close()
-            found, oldest = (".".join(map(str, x)) for x in (connection.version, _OLDEST))
+            found, oldest = (".".join(map(str, x)) for x in (version, _OLDEST))
             raise UnfitError(f"libvirt there is {found}", remedy=f"it takes {oldest} or newer")
         return connection
 
