@@ -12,6 +12,7 @@ mount namespace is held by a descriptor; `Sandbox.path` reaches into it from out
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -135,7 +136,11 @@ def _furnish(folders: Iterable[str], nodes: Iterable[str]) -> None:
         if not Path(folder).is_dir():
             _make_place(Path(folder))
         mount("tmpfs", folder, options="mode=755")
-    mount("sysfs", "/sys")
+    try:
+        mount("sysfs", "/sys")
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # which it is where it shows this namespace already
+            raise
     new = Path("/run/dev")  # made aside, while the machine's is still to be seen
     new.mkdir()
     mount("tmpfs", str(new), options="mode=755")

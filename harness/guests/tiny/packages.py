@@ -7,6 +7,8 @@ checks the signatures; what says that they need not be is left out.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -153,12 +155,15 @@ class Apt:
     ) -> Finished:
         command = (program, "-q", "-c", str(self._configuration), *arguments)
         try:
-            return run_here(command, timeout=timeout, folder=folder, environment=_ENVIRONMENT)
+            done = run_here(command, timeout=timeout, folder=folder, environment=_ENVIRONMENT)
         except CommandError as error:
             raise UnfitError(
                 f"{program} {arguments[0]} does not come to an end: {error.said}",
                 remedy="see that the machine's apt sources can be reached (`apt-get update`)",
             ) from error
+        if os.strerror(errno.ENOSPC) in done.stderr:  # as the C.UTF-8 locale has it
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
+        return done
 
 
 _ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
