@@ -96,10 +96,12 @@ def guest_bed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], G
 
 
 def _new(topology: Topology) -> GuestBed:
+    from harness.guests.accelerator import working_accelerator
     from harness.guests.bed import GuestBed
     from harness.guests.tiny.image import image
 
-    return GuestBed(topology, image())
+    ours = image()
+    return GuestBed(topology, ours, accelerator=working_accelerator(ours))
 
 
 @pytest.fixture

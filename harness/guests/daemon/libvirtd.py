@@ -11,14 +11,13 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
 from harness.errors import CommandError, KernelError, LibvirtError
-from harness.guests.cache import cache_folder
+from harness.guests.cache import cache_folder, keep
 from harness.guests.daemon import config
 from harness.guests.daemon.connection import Connection
 from harness.kernel.netns import NetNS
@@ -176,7 +175,7 @@ class Libvirtd(Resource):
         known = {x.name for x in _kept()}
         for found in self.path(config.CACHE).glob("*.xml"):
             if found.name not in known:
-                _put(cache_folder("libvirt") / found.name, found.read_bytes())
+                keep(cache_folder("libvirt") / found.name, found.read_bytes())
 
     def close(self) -> None:
         """End the daemon and its guests; idempotent."""
@@ -202,13 +201,6 @@ def _know_qemu_user() -> None:
 
 def _kept() -> list[Path]:
     return list(cache_folder("libvirt").glob("*.xml"))
-
-
-def _put(path: Path, data: bytes) -> None:
-    """Write it whole or not at all, whoever else does."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as half:
-        half.write(data)
-    Path(half.name).replace(path)
 
 
 def _listens(where: Path) -> bool:

@@ -26,10 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnfitError, UsageError
+from harness.guests.cache import cache_folder
 from harness.guests.tiny.cpio import File, archive
 from harness.guests.tiny.parts import Architecture, Parts, gather, load_parts
 
-__all__ = ["Image", "cache_folder", "image"]
+__all__ = ["Image", "image"]
 
 _RECIPE = "1"  # counted up when what is taken or made changes
 _ROOM = 400  # megabytes that making one takes in between
@@ -71,14 +72,6 @@ class Image:
     iperf3: bool = False
 
 
-def cache_folder() -> Path:
-    """Where images are kept: hairpin/guest in the user's cache."""
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    # A relative one is to be ignored (XDG Base Directory Specification).
-    base = Path(home) if home.startswith("/") else Path.home() / ".cache"
-    return base / "hairpin" / "guest"
-
-
 def image(
     architecture: Architecture | str | None = None,
     *,
@@ -96,7 +89,7 @@ def image(
     except ValueError as error:
         known = ", ".join(Architecture)
         raise UsageError(f"no tiny guest for {architecture}; there is one for {known}") from error
-    folder = cache or cache_folder()
+    folder = cache or cache_folder("guest")
     parts_folder = folder / f"parts-{wanted}{'-iperf3' * iperf3}-{_RECIPE}"
     parts = None if fresh else load_parts(parts_folder)
     if parts and (found := _made(parts, wanted, folder, iperf3=iperf3)):

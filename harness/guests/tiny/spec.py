@@ -111,18 +111,20 @@ def qemu_arguments(
     agent_socket: Path,
     console_log: Path,
     network: Sequence[str] = (),
+    accelerator: Accelerator = Accelerator.TCG,
     memory_mib: int = MEMORY,
     kernel_arguments: str = "",
 ) -> list[str]:
-    """A command that starts a tiny guest under TCG without libvirt.
+    """A command that starts a tiny guest without libvirt.
 
     `network` are further arguments, such as `-netdev` and `-device virtio-net-pci`.
     """
+    kvm = accelerator is Accelerator.KVM
     serial = f"socket,id=agent,path={agent_socket},server=on,wait=off"
     return [
         f"qemu-system-{image.architecture}",
-        *("-accel", "tcg", "-machine", _MACHINES[image.architecture]),
-        *("-cpu", _CPUS[image.architecture], "-m", str(memory_mib)),
+        *("-accel", "kvm" if kvm else "tcg", "-machine", _MACHINES[image.architecture]),
+        *("-cpu", "host" if kvm else _CPUS[image.architecture], "-m", str(memory_mib)),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),
         *("-append", command_line(image.architecture, kernel_arguments)),

@@ -12,12 +12,13 @@ import pytest
 
 from harness.errors import UnfitError, UsageError
 from harness.guests import DirectInterface, check
+from harness.guests.cache import cache_folder
 from harness.guests.schema import SCHEMAS
 from harness.guests.tiny import image as making
 from harness.guests.tiny import packages
 from harness.guests.tiny.cpio import File, archive
 from harness.guests.tiny.elf import needs
-from harness.guests.tiny.image import Image, cache_folder, image
+from harness.guests.tiny.image import Image, image
 from harness.guests.tiny.packages import Apt, _graph
 from harness.guests.tiny.parts import Architecture
 from harness.guests.tiny.spec import Accelerator, command_line, qemu_arguments, tiny_domain
@@ -262,9 +263,10 @@ def test_unknown_architecture(tmp_path):
 def test_cache_folder(monkeypatch, tmp_path):
     """XDG's folder; a relative one does not count."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "hairpin/guest"
+    assert cache_folder("guest") == tmp_path / "hairpin/guest"
     monkeypatch.setenv("XDG_CACHE_HOME", "here")
-    assert cache_folder() == Path.home() / ".cache/hairpin/guest"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder("guest") == tmp_path / "home/.cache/hairpin/guest"
 
 
 # ---------------------------------------------------------------------- domains
