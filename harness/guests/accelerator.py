@@ -32,14 +32,8 @@ def working_accelerator(image: Image) -> Accelerator:
     qemu = Path(find_program(f"qemu-system-{image.architecture}"))
     found = cache_folder("kvm") / f"{platform.release()}-{qemu.stat().st_mtime_ns}"
     if not found.exists():
-        keep(
-            found,
-            (
-                Accelerator.KVM
-                if _comes_up(image, Accelerator.KVM, within=_UP_WITHIN)
-                else Accelerator.TCG
-            ).encode(),
-        )
+        works = _comes_up(image, Accelerator.KVM, within=_UP_WITHIN)
+        keep(found, (Accelerator.KVM if works else Accelerator.TCG).encode())
     return Accelerator(found.read_text())
 
 
