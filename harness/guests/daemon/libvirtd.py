@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from harness.errors import CommandError, KernelError, LibvirtError
+from harness.errors import CommandError, KernelError, LibvirtError, UnfitError
 from harness.guests.cache import cache_folder, keep
 from harness.guests.daemon import config
 from harness.guests.daemon.connection import Connection
@@ -58,6 +58,8 @@ class Libvirtd(Resource):
         kvm: bool = False,
         cpus: Collection[int] = (),
     ) -> None:
+        if os.geteuid():
+            raise UnfitError("a libvirtd of our own takes root", remedy="run it with sudo")
         find_program("libvirtd")
         self.ns = ns
         self.hostname = hostname
