@@ -625,3 +625,22 @@ def test_a_terminal_keeps_its_own_width(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     terminal = Terminal()
     assert make_console(terminal).width == Console(file=terminal).width
+
+
+NO_ARP = "ARP asks by broadcast, and that does not reach b"
+
+
+def test_what_clients_do_not_get_is_explained_once():
+    """By reason; rows of one topology stand together."""
+    ping, tcp = (record(row=f"{client} a → b", reason=NO_ARP) for client in ("ping", "TCP"))
+    lines = printed(record(want=1), ping, tcp)
+    at = lines.index("Explained: what clients do not get")
+    assert lines[at + 1 : at + 4] == [
+        "",
+        f"  {NO_ARP}",
+        "    vepa → bridge with hairpin on: ping a → b, TCP a → b",
+    ]
+
+
+def test_nothing_is_explained_that_nobody_asked_about():
+    assert "Explained: what clients do not get" not in printed(record(), skipped())
