@@ -25,7 +25,11 @@ def network_option(nic: DirectInterface) -> str:
         "link.state": nic.link or "",
         **(_port(nic.virtualport) if nic.virtualport else {}),
     }
-    return ",".join(f"{word}={value}" for word, value in words.items() if value != "")
+    return ",".join(f"{word}={_quoted(value)}" for word, value in words.items() if value != "")
+
+
+def _quoted(value: object) -> str:
+    return str(value).replace(",", ",,")  # as virtinst's parser takes a comma that parts nothing
 
 
 def _port(port: VirtualPort) -> dict[str, object]:
