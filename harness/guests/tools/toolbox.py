@@ -1,7 +1,7 @@
 """Where the user's own tools run: their home and their /tmp are nobody's, and gone with us.
 
-    the machine's programs ── Toolbox ── virt-install, virt-xml, virsh … ──► a libvirtd, by its URI
-                              home, /run, /tmp: private, in memory
+the machine's programs ── Toolbox ── virt-install, virt-xml, virsh … ──► a libvirtd, by its URI
+                          home, /run, /tmp: private, in memory
 """
 
 from __future__ import annotations

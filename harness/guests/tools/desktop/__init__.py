@@ -1,0 +1,1 @@
+"""A screen for one program with windows, and somebody who reads and works them."""

@@ -8,8 +8,8 @@ that brings requests and takes answers, one line of JSON each:
     {"missing": "…"} where what was asked for does not show up, {"failed": "…"} otherwise
 
 A thing is described by what must be so of it: `role`, `name`, `label` (what labels it), `text`,
-`enabled`, `editable`, and `in`, the thing that it is inside of. Only what is shown counts. The first answer comes by itself, once the
-accessibility bus is there: {"ok": "ready"}, or {"unfit": "…"} without `gi`.
+`enabled`, `editable`, and `in`, the thing that it is inside of. Only what is shown counts. The first answer comes by
+itself, once the accessibility bus is there: {"ok": "ready"}, or {"unfit": "…"} without `gi`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A screen that nobody looks at, and what belongs to one: window manager, session bus.
 
-    Toolbox ── Xvfb ◄── openbox
-          '─── dbus-daemon ◄── AT-SPI (started by the bus when it is first asked for)
+Toolbox ── Xvfb ◄── openbox
+      '─── dbus-daemon ◄── AT-SPI (started by the bus when it is first asked for)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Screen(Resource):
     one does not come up.
     """
 
-    def __init__(self, toolbox: Toolbox, *, size: tuple[int, int] = (1000, 700)) -> None:
+    def __init__(self, toolbox: Toolbox, *, size: tuple[int, int] = (900, 600)) -> None:
         for program in _PROGRAMS:
             find_program(program)
         if not _ACCESSIBILITY.exists():
@@ -96,8 +96,8 @@ class Screen(Resource):
     def picture(self) -> bytes:
         """What is on the screen, as PNG in few colours. Raises CommandError."""
         inside = f"/run/files/{uuid4()}.png"
-        words = ["import", "-window", "root", "-colors", "64", "-strip", f"png8:{inside}"]
-        self.spawn(words).wait(20.0).checked()
+        fewer = ["+dither", "-colors", "48", "-strip"]
+        self.spawn(["import", "-window", "root", *fewer, f"png8:{inside}"]).wait(20.0).checked()
         picture = self.toolbox.path(inside)
         data = picture.read_bytes()
         picture.unlink()

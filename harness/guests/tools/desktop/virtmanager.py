@@ -153,16 +153,17 @@ class VirtManager(Resource):
 
 
 def _page(widgets: list[Widget], sources: list[str]) -> NicPage:
-    def value(label: str) -> str:
-        return next((x.chosen or x.text for x in widgets if x.label == label and x.text), "")
+    def labelled(label: str) -> Widget | None:
+        return next((x for x in widgets if x.label == label), None)
 
+    device, model = labelled("Device name:"), labelled("Device model:")
     labels = tuple(x.text for x in widgets if x.role == "label" and x.text)
     return NicPage(
         labels=labels,
         sources=tuple(sources),
         source=next((x.chosen for x in widgets if x.name == "net-source"), ""),
-        device=value("Device name:"),
-        model=value("Device model:"),
+        device=device.text if device else "",
+        model=(model.chosen or model.name) if model else "",
         mac=next((x for x in labels if x.count(":") == 5), ""),
         link=any(x.checked for x in widgets if x.role == "check box"),
     )
