@@ -1,9 +1,9 @@
 """virt-install, virt-xml and virsh: what they are told arrives in the kernel, or is refused.
 
-    virt-install … --network type=direct,source=low0,source.mode=bridge
-          │
-          ▼
-    libvirtd ──► guest [macvtap, bridge]── low0 ── switch
+virt-install … --network type=direct,source=low0,source.mode=bridge
+      │
+      ▼
+libvirtd ──► guest [macvtap, bridge]── low0 ── switch
 """
 
 from dataclasses import replace
@@ -95,7 +95,8 @@ def defined(guest, mac=MAC):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    "port", [pytest.param(None, id="plain"), pytest.param(QBG, id="Qbg"), pytest.param(QBH, id="Qbh")]
+    "port",
+    [pytest.param(None, id="plain"), pytest.param(QBG, id="Qbg"), pytest.param(QBH, id="Qbh")],
 )
 def test_facts_as_virt_install_spells_them(desk, mode, port):
     """Facts to --network, to XML, to facts: the same."""
@@ -439,10 +440,18 @@ CHANGES = {
         pytest.param("virtualport", UNCHANGEABLE, id="virtualport"),
         pytest.param("mtu", "setting MTU on interface type direct is not supported yet", id="mtu"),
         pytest.param("vlan", "vlan tag not supported for this connection type", id="vlan"),
-        pytest.param("model", "cannot modify network device model from virtio to e1000", id="model"),
+        pytest.param(
+            "model", "cannot modify network device model from virtio to e1000", id="model"
+        ),
         pytest.param("target", "cannot modify network device tap name", id="target"),
-        pytest.param("queues", "cannot modify virtio network device driver attributes", id="queues"),
-        pytest.param("boot", "per-device boot elements cannot be used together with os/boot elements", id="boot"),
+        pytest.param(
+            "queues", "cannot modify virtio network device driver attributes", id="queues"
+        ),
+        pytest.param(
+            "boot",
+            "per-device boot elements cannot be used together with os/boot elements",
+            id="boot",
+        ),
     ],
 )
 def test_update_live_refused(desk, guest, what, says):

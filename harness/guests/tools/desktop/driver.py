@@ -18,7 +18,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 try:
@@ -33,7 +33,7 @@ else:
 
 _LOOK_AGAIN = 0.02  # seconds; nobody tells that something is not there yet
 _ANSWER_WITHIN = 3000  # milliseconds, for one call
-_MODAL_WITHIN = 500  # milliseconds: an action that opens a modal dialog answers after its end only
+_MODAL_WITHIN = 500  # milliseconds, for an action
 _WITHIN = 15.0  # seconds
 
 Thing = dict[str, Any]
@@ -152,6 +152,18 @@ def await_one(request: Thing) -> Any:
     return await_any([request["what"]], request.get("within", _WITHIN))[1]
 
 
+def act(action: Callable[[], object]) -> bool:
+    """Whether it has answered: one that opens a modal dialog does so after the dialog's end."""
+    Atspi.set_timeout(_MODAL_WITHIN, _MODAL_WITHIN)
+    try:
+        action()
+    except GLib.Error:
+        return False
+    finally:
+        Atspi.set_timeout(_ANSWER_WITHIN, _ANSWER_WITHIN)
+    return True
+
+
 # ---------------------------------------------------------------------- what can be asked
 
 
@@ -205,8 +217,8 @@ def choices(request: Thing) -> list[str]:
 def choose(request: Thing) -> bool:
     """Open the page of a tab: the tab is the thing."""
     tab = await_one(request)
-    Atspi.Selection.select_child(tab.get_parent(), tab.get_index_in_parent())
-    return True
+    tabs, place = tab.get_parent(), tab.get_index_in_parent()
+    return act(lambda: Atspi.Selection.select_child(tabs, place))
 
 
 def select(request: Thing) -> bool:
@@ -215,9 +227,9 @@ def select(request: Thing) -> bool:
     while cell.get_parent().get_role_name() == "table cell":
         cell = cell.get_parent()
     table = cell.get_parent().get_table_iface()
+    row = table.get_row_at_index(cell.get_index_in_parent())
     # What it returns is of no use: False where it has selected (GTK's own treeview).
-    table.add_row_selection(table.get_row_at_index(cell.get_index_in_parent()))
-    return True
+    return act(lambda: table.add_row_selection(row))
 
 
 def write(request: Thing) -> bool:
@@ -226,15 +238,9 @@ def write(request: Thing) -> bool:
 
 
 def press(request: Thing) -> bool:
-    """Do what a click does: whatever answers late or not at all has opened a dialog."""
+    """Do what a click does."""
     node = await_one(request)
-    Atspi.set_timeout(_MODAL_WITHIN, _MODAL_WITHIN)
-    try:
-        return bool(node.do_action(0))
-    except GLib.Error:
-        return False
-    finally:
-        Atspi.set_timeout(_ANSWER_WITHIN, _ANSWER_WITHIN)
+    return act(lambda: node.do_action(0))
 
 
 KNOWN = {x.__name__: x for x in (choices, choose, press, select, tree, wait, wait_gone, write)}

@@ -107,6 +107,12 @@ class VirtManager(Resource):
         self.reader.press(_LINK)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Words of all that is shown besides the list of hardware: menus and buttons as well."""
+        widgets = self.reader.tree({"role": "frame"})
+        return tuple(x.name or x.text for x in widgets if x.role != "table cell" and x.name)
+
+    @property
     def xml(self) -> str:
         """What the XML tab shows of the NIC."""
         self._open("XML")
@@ -134,6 +140,10 @@ class VirtManager(Resource):
         """Take back what is not applied."""
         self.reader.press(_CANCEL)
         self.reader.wait(_APPLY | {"enabled": False})
+
+    def leave(self, row: str = "Memory") -> None:
+        """Select another row of the list of hardware; asks when something is not applied."""
+        self.reader.select({"role": "table cell", "name": row})
 
     def dialog(self) -> Dialog:
         """The message that is shown."""
