@@ -7,7 +7,6 @@ libvirtd ──► guest [macvtap, bridge]── low0 ── switch
 """
 
 from dataclasses import replace
-from itertools import count
 from uuid import UUID
 
 import pytest
@@ -16,7 +15,7 @@ from harness.errors import CommandError
 from harness.parts import Mode
 
 pytest.importorskip("lxml")
-from harness.guests import (  # noqa: E402
+from harness.guests import (
     Bandwidth,
     DirectInterface,
     Filter,
@@ -29,10 +28,10 @@ from harness.guests import (  # noqa: E402
     dump_interface,
     parse_domain,
 )
-from harness.guests.tools import differences, macvtaps, network_option  # noqa: E402
-from harness.kernel.links import set_mac  # noqa: E402
-from harness.kernel.linkstate import link_state  # noqa: E402
-from harness.kernel.waiting import look_until  # noqa: E402
+from harness.guests.tools import differences, macvtaps, network_option
+from harness.kernel.links import set_mac
+from harness.kernel.linkstate import link_state
+from harness.kernel.waiting import look_until
 
 pytestmark = pytest.mark.root
 
@@ -51,11 +50,13 @@ MODES = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE, Mode.PASSTHRU)
 NIC = DirectInterface(source="low0", mac=MAC, model="virtio")
 ON_LOW0 = "type=direct,source=low0,"
 
+# No more than a guest needs that runs nothing.
 BARE = (
-    "--memory 32 --import --disk none --osinfo none --virt-type qemu --controller usb,model=none"
-    " --memballoon none --sound none --rng none --tpm none --video none --graphics none"
-    " --noautoconsole"
-).split()
+    *("--memory", "32", "--import", "--disk", "none", "--osinfo", "none", "--virt-type", "qemu"),
+    *("--controller", "usb,model=none", "--memballoon", "none", "--sound", "none"),
+    *("--rng", "none", "--tpm", "none", "--video", "none", "--graphics", "none"),
+    "--noautoconsole",
+)
 
 
 def virt_install(name, network, *more):
@@ -122,7 +123,9 @@ def test_facts_as_virt_install_spells_them(desk, mode, port):
         pytest.param("link.state=down", {"link": LinkState.DOWN}, id="link-down"),
         pytest.param("trustGuestRxFilters=yes", {"trust_guest_rx_filters": True}, id="trust"),
         pytest.param("boot.order=1", {"boot": 1}, id="boot-order"),
-        pytest.param("filterref.filter=clean-traffic", {"filter": Filter("clean-traffic")}, id="filter"),
+        pytest.param(
+            "filterref.filter=clean-traffic", {"filter": Filter("clean-traffic")}, id="filter"
+        ),
         pytest.param(
             "virtualport.type=802.1Qbg,virtualport.parameters.managerid=11,"
             "virtualport.parameters.typeid=1193047,virtualport.parameters.typeidversion=2,"

@@ -5,16 +5,22 @@ screen ── virt-manager ──► libvirtd ──► guest [macvtap]── lo
 a reader of AT-SPI, as people who do not see have one
 """
 
+import os
+import random
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from harness.errors import UnfitError
+from harness.errors import CommandError, UnfitError
 from harness.parts import Mode
 
 pytest.importorskip("lxml")
-from harness.guests import (  # noqa: E402
+from harness.guests import (
     DirectInterface,
     LinkState,
     VirtualPort,
@@ -22,7 +28,9 @@ from harness.guests import (  # noqa: E402
     dump_interface,
     parse_domain,
 )
-from harness.guests.tools import Screen, VirtManager, differences  # noqa: E402
+from harness.guests.tools import Screen, VirtManager, differences
+from harness.guests.tools.desktop import reader
+from harness.kernel.waiting import look_until
 
 pytestmark = pytest.mark.root
 
@@ -195,8 +203,11 @@ def test_virtual_port_in_the_xml_tab(window, guest, port):
         pytest.param(
             'managerid="11"', 'managerid="999"', "value of managerid out of range", id="managerid"
         ),
-        pytest.param('dev="low0" ', "", "No <source> 'dev' attribute", id="no-device"),
-        pytest.param("</interface>", "", "Premature end of data", id="not-xml"),
+        pytest.param(
+            'dev="low0" ', "", "Missing required attribute 'dev' in element 'source'",
+            id="no-device",
+        ),
+        pytest.param("</interface>", "", "xmlParseDoc() failed", id="not-xml"),
     ],
 )  # fmt: skip
 def test_refused_xml(window, guest, wrong, right, says):
@@ -252,3 +263,125 @@ def test_leaving_what_is_not_applied(window, guest, button, mode):
     manager.dismiss(button)
     manager.open_nic(MAC)
     assert defined(changed).mode is mode
+
+
+# ---------------------------------------------------------------------- what goes wrong
+
+
+def test_no_such_guest(screen):
+    """virt-manager shows an error where a guest was asked for that is not there."""
+    with pytest.raises(CommandError, match="hw-list") as caught:
+        VirtManager(screen, "nobody", within=5)
+    assert "nobody" in str(caught.value)
+
+
+def test_without_the_bindings(screen, tmp_path, monkeypatch):
+    """Python without gi: which packages bring it."""
+    driver = tmp_path / "driver.py"
+    driver.write_text(reader._DRIVER.read_text().replace("import gi", "import no_such_gi as gi"))
+    monkeypatch.setattr(reader, "_DRIVER", driver)
+    with pytest.raises(UnfitError, match="apt install python3-gi gir1.2-atspi-2.0"):
+        reader.Reader(screen)
+
+
+def test_what_is_not_shown(window, guest):
+    """What does not show up is named, after its time, and the window goes on."""
+    manager = window(guest(NIC, running=False))
+    with pytest.raises(CommandError, match='Source mode:"'):
+        manager.reader.wait({"role": "combo box", "label": "Source mode:"}, within=0.3)
+    assert manager.nic().device == "low0"
+
+
+SESSION = """
+from contextlib import ExitStack
+from harness.guests.daemon import Libvirtd
+from harness.guests.tools import Screen, Toolbox, VirtManager
+from harness.kernel.links import add_veth
+from harness.kernel.netns import NetNS
+from harness.kernel.processes import Family
+
+with ExitStack() as stack:
+    family, host, switch = (stack.enter_context(x) for x in (Family(), NetNS.create(), NetNS.create()))
+    host.rtnl.transact([add_veth("low0", index=40, peer="low0", peer_index=2000, peer_ns=switch.fd)])
+    libvirtd = stack.enter_context(Libvirtd(family, host))
+    toolbox = stack.enter_context(Toolbox(family, host, libvirtd.uri))
+    toolbox.do(
+        "virt-install", "--name", "web", "--memory", "32", "--import", "--disk", "none",
+        "--osinfo", "none", "--virt-type", "qemu", "--graphics", "none", "--noautoconsole",
+        "--network", "type=direct,source=low0,mac.address=52:54:00:78:00:01",
+    )
+    screen = stack.enter_context(Screen(toolbox))
+    manager = stack.enter_context(VirtManager(screen, "web"))
+    while True:
+        manager.open_nic("52:54:00:78:00:01")
+        manager.xml
+"""  # fmt: skip
+
+
+def _machine(home):
+    """What a leak would show in."""
+    sockets = (x.split()[-1] for x in Path("/proc/net/unix").read_text().splitlines())
+    return {
+        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "links": [x.split(":")[0] for x in Path("/proc/net/dev").read_text().splitlines()[2:]],
+        "X servers": sorted(str(x) for x in Path("/tmp").glob(".X*-lock")),
+        "X sockets": sorted(x for x in sockets if "X11" in x),
+        "home": sorted(str(x) for x in home.rglob("*")),
+    }
+
+
+def _namespaces(kind="pid"):
+    """Process to the PID namespace that it is in."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            found[int(folder.name)] = os.readlink(folder / "ns" / kind)
+        except OSError:
+            continue
+    return found
+
+
+def _descendants(pid):
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def test_killed_at_random_moments(desk, tmp_path):
+    """SIGKILL somewhere between the first namespace and virt-manager: nothing is left."""
+    home = tmp_path / "home"
+    home.mkdir()
+    before = _machine(home)
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    choose = random.Random(5)
+    for attempt in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SESSION],
+            env=os.environ | {"HOME": str(home), "XDG_CACHE_HOME": cache, "TMPDIR": str(tmp_path)},
+            stderr=subprocess.PIPE,
+        )
+        try:
+            # The moment is the test's subject, not a wait for something.
+            status = process.wait(timeout=choose.uniform(0.3, 5))
+            pytest.fail(f"it has ended by itself ({status}): {process.stderr.read().decode()}")
+        except subprocess.TimeoutExpired:
+            places = _namespaces()
+            ours = {places.get(x) for x in _descendants(process.pid)} - {places[os.getpid()], None}
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+        left = look_until(
+            lambda ours=ours: ours & set(_namespaces().values()), lambda x: not x, within=10
+        )
+        assert not left, f"attempt {attempt}: processes left"
+        after = look_until(lambda: _machine(home), lambda x: x == before, within=10)
+        assert after == before, f"attempt {attempt}"
+    assert [x.name for x in tmp_path.iterdir()] == ["home"]

@@ -8,8 +8,9 @@ that brings requests and takes answers, one line of JSON each:
     {"missing": "…"} where what was asked for does not show up, {"failed": "…"} otherwise
 
 A thing is described by what must be so of it: `role`, `name`, `label` (what labels it), `text`,
-`enabled`, `editable`, and `in`, the thing that it is inside of. Only what is shown counts. The first answer comes by
-itself, once the accessibility bus is there: {"ok": "ready"}, or {"unfit": "…"} without `gi`.
+`enabled`, `editable`, and `in`, the thing that it is inside of. Only what is shown counts.
+
+The first answer comes by itself: {"ok": "ready"}, or {"unfit": "…"} without `gi`.
 """
 
 from __future__ import annotations
@@ -243,7 +244,19 @@ def press(request: Thing) -> bool:
     return act(lambda: node.do_action(0))
 
 
-KNOWN = {x.__name__: x for x in (choices, choose, press, select, tree, wait, wait_gone, write)}
+def click(request: Thing) -> bool:
+    """Click the mouse in the middle: for what would open a dialog while it answers us.
+
+    Until that dialog is closed, GTK would hear no further call (a GSource does not recurse).
+    """
+    area = Atspi.Component.get_extents(await_one(request), Atspi.CoordType.SCREEN)
+    x, y = area.x + area.width // 2, area.y + area.height // 2
+    return bool(Atspi.generate_mouse_event(x, y, "b1c"))
+
+
+KNOWN = {
+    x.__name__: x for x in (choices, choose, click, press, select, tree, wait, wait_gone, write)
+}
 
 
 def answer(request: Thing) -> Thing:

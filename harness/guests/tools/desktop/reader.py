@@ -126,6 +126,10 @@ class Reader(Resource):
         """Click a button or the like."""
         self._ask("press", what=what)
 
+    def click(self, what: Thing) -> None:
+        """Click the mouse on it: for what opens a dialog and is no button."""
+        self._ask("click", what=what)
+
     def close(self) -> None:
         """End the driver; idempotent."""
         self._undo.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from harness.errors import CommandError
 from harness.guests.tools.desktop.reader import Reader, Thing, Widget
 from harness.guests.tools.desktop.screen import Screen
 from harness.kernel.processes import find_program
@@ -14,6 +15,7 @@ __all__ = ["Dialog", "NicPage", "VirtManager"]
 
 _SETTINGS = "/run/home/.config/glib-2.0/settings"
 _KEYFILE = "[org/virt-manager/virt-manager]\nxmleditor-enabled=true\n"
+_SHOWN_LINES = 12
 _STARTED_WITHIN = 40.0  # seconds; libvirt may ask QEMU about itself first
 
 _PAGE: Thing = {"name": "network-tab"}
@@ -58,10 +60,10 @@ class VirtManager(Resource):
 
     It is connected to the toolbox's libvirtd, with its XML editor enabled. Methods wait for what
     they work on and raise CommandError when it does not show up. Raises UnfitError where a program
-    is missing.
+    is missing, CommandError when no window of that guest is there `within` seconds.
     """
 
-    def __init__(self, screen: Screen, name: str) -> None:
+    def __init__(self, screen: Screen, name: str, *, within: float = _STARTED_WITHIN) -> None:
         find_program("virt-manager")
         self.screen = screen
         self._undo = ExitStack()
@@ -74,10 +76,18 @@ class VirtManager(Resource):
             connect = ["-c", toolbox.uri, "--show-domain-editor", name]
             self._process = screen.spawn(["virt-manager", *connect, "--no-fork", "--debug"])
             self._undo.callback(self._process.close)
-            self.reader.wait({"role": "table", "name": "hw-list"}, within=_STARTED_WITHIN)
+            self._await_window(name, within)
         except BaseException:
             self.close()
             raise
+
+    def _await_window(self, name: str, within: float) -> None:
+        try:
+            self.reader.wait({"role": "table", "name": "hw-list"}, within=within)
+        except CommandError as error:
+            problem = f"shows no window of the guest {name}: {error.problem}"
+            said = "\n".join(self.log.splitlines()[-_SHOWN_LINES:])
+            raise CommandError("virt-manager", problem, said) from error
 
     @property
     def log(self) -> str:
@@ -142,8 +152,8 @@ class VirtManager(Resource):
         self.reader.wait(_APPLY | {"enabled": False})
 
     def leave(self, row: str = "Memory") -> None:
-        """Select another row of the list of hardware; asks when something is not applied."""
-        self.reader.select({"role": "table cell", "name": row})
+        """Go to another row of the list of hardware; asks when something is not applied."""
+        self.reader.click({"role": "table cell", "name": row})
 
     def dialog(self) -> Dialog:
         """The message that is shown."""
