@@ -280,7 +280,7 @@ def test_without_the_bindings(screen, tmp_path, monkeypatch):
     driver = tmp_path / "driver.py"
     driver.write_text(reader._DRIVER.read_text().replace("import gi", "import no_such_gi as gi"))
     monkeypatch.setattr(reader, "_DRIVER", driver)
-    with pytest.raises(UnfitError, match="apt install python3-gi gir1.2-atspi-2.0"):
+    with pytest.raises(UnfitError, match=r"apt install python3-gi gir1\.2-atspi-2\.0"):
         reader.Reader(screen)
 
 
@@ -301,8 +301,10 @@ from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family
 
 with ExitStack() as stack:
-    family, host, switch = (stack.enter_context(x) for x in (Family(), NetNS.create(), NetNS.create()))
-    host.rtnl.transact([add_veth("low0", index=40, peer="low0", peer_index=2000, peer_ns=switch.fd)])
+    family, host = stack.enter_context(Family()), stack.enter_context(NetNS.create())
+    switch = stack.enter_context(NetNS.create())
+    peer = {"peer": "low0", "peer_index": 2000, "peer_ns": switch.fd}
+    host.rtnl.transact([add_veth("low0", index=40, **peer)])
     libvirtd = stack.enter_context(Libvirtd(family, host))
     toolbox = stack.enter_context(Toolbox(family, host, libvirtd.uri))
     toolbox.do(
@@ -330,29 +332,30 @@ def _machine(home):
     }
 
 
-def _namespaces(kind="pid"):
-    """Process to the PID namespace that it is in."""
+def _processes():
+    """Process to its state, its parent and its PID namespace."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            found[int(folder.name)] = os.readlink(folder / "ns" / kind)
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            found[int(folder.name)] = (state, int(parent), str((folder / "ns/pid").readlink()))
         except OSError:
             continue
     return found
 
 
-def _descendants(pid):
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (folder / "stat").read_text()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+def _places(pid):
+    """PID namespaces of a process's descendants, but for our own."""
+    processes = _processes()
     found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
+    while more := {x for x, (_, parent, _) in processes.items() if parent in found} - found:
         found |= more
-    return found
+    return {processes[x][2] for x in found if x in processes} - {processes[os.getpid()][2]}
+
+
+def _alive(places):
+    """Who lives in one of these namespaces. (Whom init has not reaped yet is dead.)"""
+    return [x for x, (state, _, place) in _processes().items() if place in places and state != "Z"]
 
 
 def test_killed_at_random_moments(desk, tmp_path):
@@ -373,14 +376,11 @@ def test_killed_at_random_moments(desk, tmp_path):
             status = process.wait(timeout=choose.uniform(0.3, 5))
             pytest.fail(f"it has ended by itself ({status}): {process.stderr.read().decode()}")
         except subprocess.TimeoutExpired:
-            places = _namespaces()
-            ours = {places.get(x) for x in _descendants(process.pid)} - {places[os.getpid()], None}
+            places = _places(process.pid)
             process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()
-        left = look_until(
-            lambda ours=ours: ours & set(_namespaces().values()), lambda x: not x, within=10
-        )
+        left = look_until(lambda places=places: _alive(places), lambda x: not x, within=10)
         assert not left, f"attempt {attempt}: processes left"
         after = look_until(lambda: _machine(home), lambda x: x == before, within=10)
         assert after == before, f"attempt {attempt}"
