@@ -40,7 +40,7 @@ class Screen(Resource):
     one does not come up.
     """
 
-    def __init__(self, toolbox: Toolbox, *, size: tuple[int, int] = (900, 600)) -> None:
+    def __init__(self, toolbox: Toolbox, *, size: tuple[int, int] = (900, 700)) -> None:
         for program in _PROGRAMS:
             find_program(program)
         if not _ACCESSIBILITY.exists():
