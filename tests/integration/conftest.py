@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import Stimulus
-from harness.errors import StrayFrameError, UnfitError
+from harness.errors import CommandError, StrayFrameError, UnfitError
 from harness.kernel.features import probe
 from harness.kernel.links import add_veth, set_link
 from harness.kernel.netns import NetNS
@@ -236,7 +236,14 @@ def _desk(stack):
     libvirtd = stack.enter_context(Libvirtd(family, host))
     libvirt = stack.enter_context(libvirtd.connect())
     toolbox = stack.enter_context(Toolbox(family, host, libvirtd.uri))
-    return SimpleNamespace(host=host, libvirtd=libvirtd, libvirt=libvirt, toolbox=toolbox)
+
+    def refused(*command):
+        """What the tool says that refuses this."""
+        with pytest.raises(CommandError) as caught:
+            toolbox.do(*command)
+        return str(caught.value)
+
+    return SimpleNamespace(host=host, libvirt=libvirt, toolbox=toolbox, refused=refused)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""virt-install, virt-xml and virsh: what they are told arrives in the kernel, or is refused.
+"""virt-install and virt-xml: what they are told arrives in the kernel, or is refused.
 
 virt-install … --network type=direct,source=low0,source.mode=bridge
       │
@@ -11,25 +11,18 @@ from uuid import UUID
 
 import pytest
 
-from harness.errors import CommandError
 from harness.parts import Mode
 
 pytest.importorskip("lxml")
 from harness.guests import (
-    Bandwidth,
     DirectInterface,
     Filter,
     LinkState,
-    Rate,
-    Tag,
     VirtualPort,
     VirtualPortType,
-    Vlan,
-    dump_interface,
     parse_domain,
 )
 from harness.guests.tools import differences, macvtaps, network_option
-from harness.kernel.links import set_mac
 from harness.kernel.linkstate import link_state
 from harness.kernel.waiting import look_until
 
@@ -67,17 +60,6 @@ def printed(desk, network):
     """The direct interface in the XML that virt-install prints."""
     text = desk.toolbox.do(*virt_install("printed", network, "--print-xml"))
     return parse_domain(text).direct[0]
-
-
-def refused(desk, *command):
-    with pytest.raises(CommandError) as caught:
-        desk.toolbox.do(*command)
-    return str(caught.value)
-
-
-def attach(desk, guest, nic, *flags):
-    file = desk.toolbox.write("attached.xml", dump_interface(nic))
-    return ["virsh", "attach-device", guest.name, file, *flags]
 
 
 def live(guest, mac=MAC):
@@ -172,7 +154,7 @@ def test_spellings(desk, network, expected):
 )  # fmt: skip
 def test_spellings_refused(desk, network, says, helps):
     """A refusal names the word, and what to write instead where that is known."""
-    said = refused(desk, *virt_install("refused", network, "--print-xml"))
+    said = desk.refused(*virt_install("refused", network, "--print-xml"))
     assert says in said
     assert helps in said
 
@@ -195,7 +177,7 @@ def test_printed_but_refused_by_libvirt(desk, network, prints, says):
     """--print-xml takes any word for a value; libvirt does not."""
     command = virt_install("misspelt", ON_LOW0 + network)
     assert prints in desk.toolbox.do(*command, "--print-xml")
-    assert says in refused(desk, *command)
+    assert says in desk.refused(*command)
 
 
 # ---------------------------------------------------------------------- a guest by virt-install
@@ -238,6 +220,22 @@ def test_installed_guest(desk, installed, nic):
 
 
 @pytest.mark.parametrize(
+    ("otherwise", "says"),
+    [
+        pytest.param({"mode": Mode.BRIDGE}, "mode: vepa, expected bridge", id="mode"),
+        pytest.param({"source": "low1"}, "lower: low0, expected low1", id="lower"),
+        pytest.param({"mtu": 1400}, "mtu: 1500, expected 1400", id="mtu"),
+        pytest.param({"target": "web0"}, "name: macvtap0, expected web0", id="name"),
+        pytest.param({"mac": SECOND}, f"no macvtap has the address {SECOND}", id="mac"),
+    ],
+)
+def test_differences_are_told(desk, guest, otherwise, says):
+    """What the kernel shows is not what was not asked for."""
+    guest(NIC)
+    assert differences(desk.host, replace(NIC, **otherwise)) == [says]
+
+
+@pytest.mark.parametrize(
     ("nic", "says"),
     [
         pytest.param(
@@ -248,7 +246,7 @@ def test_installed_guest(desk, installed, nic):
 )
 def test_install_refused(desk, nic, says):
     """What the host cannot do comes back with a remedy, and leaves no guest."""
-    said = refused(desk, *virt_install("refused", network_option(nic)))
+    said = desk.refused(*virt_install("refused", network_option(nic)))
     assert says in said
     assert "refused" not in desk.toolbox.do("virsh", "list", "--all", "--name")
     assert macvtaps(desk.host) == {}
@@ -317,7 +315,7 @@ def test_edit_live_is_refused(desk, guest):
     """The mode of a running guest's macvtap is not libvirt's to change."""
     changed = guest(NIC)
     options = ["--edit", "--update", "--network", "source.mode=bridge"]
-    said = refused(desk, "virt-xml", changed.name, *options)
+    said = desk.refused("virt-xml", changed.name, *options)
     assert "unable to change config on 'direct' network type" in said
     assert "detach the interface and attach it anew" in said
     assert differences(desk.host, NIC) == []
@@ -349,195 +347,3 @@ def test_remove_device_that_the_guest_keeps(desk, guest):
     gone = look_until(lambda: SECOND not in macvtaps(desk.host), bool, within=10)
     assert gone
     assert live(changed, SECOND) is None
-
-
-# ---------------------------------------------------------------------- virsh: plugging
-
-
-def test_attach_interface_is_always_vepa(desk, guest):
-    """attach-interface direct has no way to say a mode: the macvtap is vepa."""
-    changed = guest()
-    command = ["virsh", "attach-interface", changed.name, "direct", "low0", "--mac", MAC]
-    desk.toolbox.do(*command, "--model", "virtio", "--live")
-    assert differences(desk.host, NIC) == []
-
-
-def test_attach_interface_takes_no_mode(desk, guest):
-    """--source-mode is for vhost-user sockets: server and client."""
-    changed = guest()
-    command = ["virsh", "attach-interface", changed.name, "direct", "low0", "--live"]
-    said = refused(desk, *command, "--source-mode", "bridge")
-    assert "Invalid source mode: bridge" in said
-    assert "take attach-device" in said
-    assert macvtaps(desk.host) == {}
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_attach_device(desk, guest, mode):
-    """attach-device makes a macvtap of the mode in the XML."""
-    changed = guest()
-    nic = replace(NIC, mode=mode)
-    desk.toolbox.do(*attach(desk, changed, nic, "--live"))
-    assert differences(desk.host, nic) == []
-
-
-def test_attach_passthrough_beside_another(desk, guest):
-    """Refused, for the link has a macvtap; yet the link is left with the guest's address."""
-    before = link_state(desk.host, "low0").mac
-    changed = guest(NIC)
-    said = refused(desk, *attach(desk, changed, replace(NIC, mode=Mode.PASSTHRU, mac=SECOND)))
-    assert "error creating macvtap interface" in said
-    assert "passthrough takes a link that nobody else uses" in said
-    after = link_state(desk.host, "low0")
-    assert set(macvtaps(desk.host)) == {MAC}
-    desk.host.rtnl.transact([set_mac("low0", before, index=after.index)])
-    assert after.mac == SECOND
-
-
-def test_mode_changed_by_unplugging(desk, guest):
-    """Where update-device may not, detach-device and attach-device change the mode.
-
-    Nobody in this guest hears of ACPI, so the NIC goes at its reset.
-    """
-    changed = guest(NIC)
-    file = desk.toolbox.write("nic.xml", dump_interface(live(changed)))
-    desk.toolbox.do("virsh", "detach-device", changed.name, file, "--live")
-    changed.handle.reset(0)
-    assert look_until(lambda: macvtaps(desk.host), lambda x: not x, within=10) == {}
-    plugged = replace(NIC, mode=Mode.BRIDGE)
-    desk.toolbox.do(*attach(desk, changed, plugged, "--live"))
-    assert differences(desk.host, plugged) == []
-
-
-# ---------------------------------------------------------------------- virsh: live changes
-
-
-def update(desk, guest, nic, *flags):
-    file = desk.toolbox.write("updated.xml", dump_interface(nic))
-    return ["virsh", "update-device", guest.name, file, *flags]
-
-
-UNCHANGEABLE = "unable to change config on 'direct' network type"
-CHANGES = {
-    "mode": {"mode": Mode.BRIDGE},
-    "source": {"source": "low1"},
-    "virtualport": {"virtualport": QBH},
-    "mtu": {"mtu": 1400},
-    "vlan": {"vlan": Vlan((Tag(42),))},
-    "model": {"model": "e1000"},
-    "bandwidth": {"bandwidth": Bandwidth(inbound=Rate(average=1000))},
-    "link": {"link": LinkState.DOWN},
-    "filter": {"filter": Filter("clean-traffic")},
-    "trust": {"trust_guest_rx_filters": True},
-    "target": {"target": "web0"},
-    "queues": {"driver": "vhost", "queues": 4},
-    "boot": {"boot": 1},
-}
-
-
-@pytest.mark.parametrize(
-    ("what", "says"),
-    [
-        pytest.param("mode", UNCHANGEABLE, id="mode"),
-        pytest.param("source", UNCHANGEABLE, id="source"),
-        pytest.param("virtualport", UNCHANGEABLE, id="virtualport"),
-        pytest.param("mtu", "setting MTU on interface type direct is not supported yet", id="mtu"),
-        pytest.param("vlan", "vlan tag not supported for this connection type", id="vlan"),
-        pytest.param(
-            "model", "cannot modify network device model from virtio to e1000", id="model"
-        ),
-        pytest.param("target", "cannot modify network device tap name", id="target"),
-        pytest.param(
-            "queues", "cannot modify virtio network device driver attributes", id="queues"
-        ),
-        pytest.param(
-            "boot",
-            "per-device boot elements cannot be used together with os/boot elements",
-            id="boot",
-        ),
-    ],
-)
-def test_update_live_refused(desk, guest, what, says):
-    """What a running guest's NIC cannot take: refused in words, and nothing has changed."""
-    changed = guest(NIC)
-    before = live(changed)
-    said = refused(desk, *update(desk, changed, replace(before, **CHANGES[what]), "--live"))
-    assert says in said
-    assert live(changed) == before
-    assert differences(desk.host, NIC) == []
-
-
-def test_update_live_link(desk, guest):
-    """The link state is what update-device does change: in QEMU, not on the macvtap."""
-    changed = guest(NIC)
-    wanted = replace(live(changed), link=LinkState.DOWN)
-    desk.toolbox.do(*update(desk, changed, wanted, "--live"))
-    assert live(changed) == wanted
-    assert defined(changed) == NIC
-    assert differences(desk.host, NIC) == []
-
-
-def test_update_live_bandwidth(desk, guest):
-    """Bandwidth is the kernel's to refuse: the traffic control that it takes may be missing."""
-    changed = guest(NIC)
-    before = live(changed)
-    wanted = replace(before, **CHANGES["bandwidth"])
-    done = desk.toolbox.run(*update(desk, changed, wanted, "--live"))
-    if done.ok:
-        assert live(changed) == wanted
-    else:
-        assert "tc" in done.stderr
-        assert live(changed) == before
-    assert differences(desk.host, NIC) == []
-
-
-@pytest.mark.parametrize("what", ["filter", "trust"])
-def test_update_live_forgotten(desk, guest, what):
-    """Taken without a word, and not in the live XML afterwards."""
-    changed = guest(NIC)
-    before = live(changed)
-    desk.toolbox.do(*update(desk, changed, replace(before, **CHANGES[what]), "--live"))
-    assert live(changed) == before
-    assert differences(desk.host, NIC) == []
-
-
-@pytest.mark.parametrize("what", [x for x in CHANGES if x not in ("mtu", "filter", "boot")])
-def test_update_of_the_next_start(desk, guest, what):
-    """--config takes nearly all of them, sensible or not, and changes nothing now."""
-    changed = guest(NIC)
-    wanted = replace(defined(changed), **CHANGES[what])
-    desk.toolbox.do(*update(desk, changed, wanted, "--config"))
-    assert defined(changed) == wanted
-    assert differences(desk.host, NIC) == []
-
-
-@pytest.mark.parametrize(
-    ("what", "says"),
-    [
-        pytest.param("mtu", "setting MTU on interface type direct is not supported", id="mtu"),
-        pytest.param("boot", "cannot be used together with os/boot elements", id="boot"),
-    ],
-)
-def test_update_of_the_next_start_refused(desk, guest, what, says):
-    """What --config refuses stays as it was."""
-    changed = guest(NIC)
-    wanted = replace(defined(changed), **CHANGES[what])
-    assert says in refused(desk, *update(desk, changed, wanted, "--config"))
-    assert defined(changed) == NIC
-
-
-def test_filter_is_dropped(desk, guest):
-    """A filterref on a direct interface is gone from the XML: the guest runs without it."""
-    made = guest(replace(NIC, filter=Filter("clean-traffic")))
-    assert defined(made).filter is None
-    assert live(made).filter is None
-
-
-@pytest.mark.parametrize("state", LinkState)
-def test_domif_setlink(desk, guest, state):
-    """The guest's carrier goes in QEMU; the macvtap stays up, and the XML says so."""
-    changed = guest(replace(NIC, link=LinkState.DOWN if state is LinkState.UP else LinkState.UP))
-    desk.toolbox.do("virsh", "domif-setlink", changed.name, MAC, state)
-    assert state in desk.toolbox.do("virsh", "domif-getlink", changed.name, MAC)
-    assert live(changed).link is state
-    assert differences(desk.host, NIC) == []

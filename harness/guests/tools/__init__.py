@@ -4,8 +4,7 @@ Toolbox ── virt-install, virt-xml, virsh ──► libvirtd ──► macvta
       '─── Screen ── VirtManager ─────────────'
 """
 
-from harness.guests.tools.desktop.screen import Screen
-from harness.guests.tools.desktop.virtmanager import Dialog, NicPage, VirtManager
+from harness.guests.tools.desktop import Dialog, NicPage, Screen, VirtManager
 from harness.guests.tools.findings import FINDINGS, Finding
 from harness.guests.tools.remedies import remedy
 from harness.guests.tools.seen import Seen, differences, macvtaps

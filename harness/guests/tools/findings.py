@@ -110,8 +110,8 @@ FINDINGS = (
         version="9.0.0",
         documentation="--help: --source-mode is the mode attribute of <source/>",
         behaviour=(
-            "attach-interface of type direct is always vepa: --source-mode takes vhostuser's server and"
-            " client only"
+            "attach-interface of type direct is always vepa: --source-mode takes vhostuser's words,"
+            " server and client"
         ),
         remedy="attach-device with XML",
         test="test_attach_interface_is_always_vepa",

@@ -67,4 +67,6 @@ def _compared(wanted: Expected, seen: Seen) -> list[tuple[str, object, object]]:
         pairs.append(("mtu", wanted.mtu or (lower.mtu if lower else 0), link.mtu))
     if wanted.lower_mac and lower:
         pairs.append(("address of lower", wanted.lower_mac, lower.mac))
+    if wanted.promiscuity and lower:
+        pairs.append(("lower is promiscuous", True, lower.promiscuity >= wanted.promiscuity))
     return pairs

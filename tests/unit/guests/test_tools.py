@@ -151,7 +151,8 @@ def test_every_finding_has_its_test():
     """A finding names a case that shows it, and the documents tell of it."""
     tests = REPOSITORY / "tests" / "integration"
     cases = "".join(
-        (tests / name).read_text() for name in ("test_guest_tools.py", "test_virt_manager.py")
+        (tests / f"test_{name}.py").read_text()
+        for name in ("guest_tools", "guest_virsh", "virt_manager")
     )
     assert len({x.key for x in FINDINGS}) == len(FINDINGS)
     for finding in FINDINGS:

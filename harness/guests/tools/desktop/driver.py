@@ -32,6 +32,8 @@ except (ImportError, ValueError) as lacking:
 else:
     _LACKING = ""
 
+__all__ = ["serve"]
+
 _LOOK_AGAIN = 0.02  # seconds; nobody tells that something is not there yet
 _ANSWER_WITHIN = 3000  # milliseconds, for one call
 _MODAL_WITHIN = 500  # milliseconds, for an action
