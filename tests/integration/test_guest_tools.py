@@ -225,14 +225,15 @@ def test_installed_guest(desk, installed, nic):
         pytest.param({"mode": Mode.BRIDGE}, "mode: vepa, expected bridge", id="mode"),
         pytest.param({"source": "low1"}, "lower: low0, expected low1", id="lower"),
         pytest.param({"mtu": 1400}, "mtu: 1500, expected 1400", id="mtu"),
-        pytest.param({"target": "web0"}, "name: macvtap0, expected web0", id="name"),
+        pytest.param({"target": "web0"}, "expected web0", id="name"),
         pytest.param({"mac": SECOND}, f"no macvtap has the address {SECOND}", id="mac"),
     ],
 )
 def test_differences_are_told(desk, guest, otherwise, says):
     """What the kernel shows is not what was not asked for."""
     guest(NIC)
-    assert differences(desk.host, replace(NIC, **otherwise)) == [says]
+    (said,) = differences(desk.host, replace(NIC, **otherwise))
+    assert says in said
 
 
 @pytest.mark.parametrize(
