@@ -21,7 +21,7 @@ from harness.kernel.features import probe
 from harness.kernel.links import add_veth, set_link
 from harness.kernel.netns import NetNS
 from harness.kernel.privileges import ensure_namespaces
-from harness.kernel.processes import Family
+from harness.kernel.processes import Family, find_program
 from harness.testbed import Testbed
 
 TOOLS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -227,6 +227,8 @@ def _desk(stack):
     from harness.guests.daemon import Libvirtd  # takes packages that may not be there
     from harness.guests.tools import Toolbox
 
+    for program in ("virt-install", "virt-xml", "virsh"):
+        find_program(program)
     family = stack.enter_context(Family())
     host, switch = (stack.enter_context(NetNS.create()) for _ in range(2))
     for place, name in enumerate(("low0", "low1")):
