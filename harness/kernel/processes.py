@@ -38,9 +38,11 @@ _SHOWN_LINES = 12
 
 # What Debian calls the package, and Fedora where it differs.
 _PACKAGES = {
+    "Xvfb": "xvfb",
     "busybox": "busybox",
     "cc": "gcc libc6-dev",
     "dnsmasq": "dnsmasq-base",
+    "import": "imagemagick",
     "ip": "iproute2",
     "iperf3": "iperf3",
     "netserver": "netperf",
@@ -53,6 +55,9 @@ _PACKAGES = {
     "sshd": "openssh-server",
     "trafgen": "netsniff-ng",
     "unshare": "util-linux",
+    "virsh": "libvirt-clients",
+    "virt-install": "virtinst",
+    "virt-xml": "virtinst",
 }
 
 

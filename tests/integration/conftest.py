@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import shutil
@@ -10,13 +11,17 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from harness import Stimulus
-from harness.errors import StrayFrameError
+from harness.errors import CommandError, StrayFrameError, UnfitError
 from harness.kernel.features import probe
+from harness.kernel.links import add_veth, set_link
+from harness.kernel.netns import NetNS
 from harness.kernel.privileges import ensure_namespaces
+from harness.kernel.processes import Family, find_program
 from harness.testbed import Testbed
 
 TOOLS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -180,3 +185,90 @@ def shows(backend, impatient):
             return verdict
 
     return show
+
+
+# ---------------------------------------------------------------------- guests for users' tools
+
+GUEST = """
+<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>32</memory>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <features><acpi/></features>
+  <devices>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    {interfaces}
+  </devices>
+</domain>
+"""
+
+
+@pytest.fixture(scope="module")
+def desk():
+    """A host with a libvirtd, and a user's tools.
+
+    .-- host ----------------.
+    | libvirtd ◄── toolbox   |
+    |    low0 --[veth]-------|-- switch
+    |    low1 --[veth]-------|-- switch
+    '------------------------'
+    """
+    if not ROOT:
+        pytest.skip("takes root")
+    with ExitStack() as stack:
+        try:
+            yield _desk(stack)
+        except UnfitError as error:
+            pytest.skip(str(error))
+
+
+def _desk(stack):
+    from harness.guests.daemon import Libvirtd  # takes packages that may not be there
+    from harness.guests.tools import Toolbox
+
+    for program in ("virt-install", "virt-xml", "virsh"):
+        find_program(program)
+    family = stack.enter_context(Family())
+    host, switch = (stack.enter_context(NetNS.create()) for _ in range(2))
+    for place, name in enumerate(("low0", "low1")):
+        veth = {"peer": name, "peer_index": 2000 + place, "peer_ns": switch.fd}
+        host.rtnl.transact([add_veth(name, index=40 + place, **veth)])
+        switch.rtnl.transact([set_link(name, index=2000 + place, up=True)])
+    libvirtd = stack.enter_context(Libvirtd(family, host))
+    libvirt = stack.enter_context(libvirtd.connect())
+    toolbox = stack.enter_context(Toolbox(family, host, libvirtd.uri))
+
+    def refused(*command):
+        """What the tool says that refuses this."""
+        with pytest.raises(CommandError) as caught:
+            toolbox.do(*command)
+        return str(caught.value)
+
+    return SimpleNamespace(host=host, libvirt=libvirt, toolbox=toolbox, refused=refused)
+
+
+@pytest.fixture
+def guest(desk):
+    """``guest(nic, …)`` defines a guest with these interfaces; `running` starts it as well.
+
+    It has firmware and nothing to boot. It is gone at the end of the test.
+    """
+    from harness.guests import dump_interface
+
+    with ExitStack() as stack:
+        names = (f"guest{number}" for number in itertools.count(1))
+
+        def make(*nics, running=True):
+            text = GUEST.format(
+                name=next(names), interfaces="\n".join(dump_interface(x) for x in nics)
+            )
+            made = desk.libvirt.define(text)
+            stack.callback(made.handle.undefine)
+            stack.callback(made.destroy)
+            if running:
+                with made.asking("start"):
+                    made.handle.create()
+            return made
+
+        yield make
