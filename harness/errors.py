@@ -133,13 +133,17 @@ class ForeignTapError(KernelError):
 
 
 class LibvirtError(HairpinError):
-    """libvirt refused `operation`; `message` is what it said, `code` its virErrorNumber."""
+    """libvirt refused `operation`; `message` is what it said, `code` its virErrorNumber.
 
-    def __init__(self, operation: str, message: str, *, code: int = 0) -> None:
+    `remedy` is what helps, empty where nothing is known to.
+    """
+
+    def __init__(self, operation: str, message: str, *, code: int = 0, remedy: str = "") -> None:
         self.operation = operation
         self.message = message
         self.code = code
-        super().__init__(f"libvirt: {operation}: {message}")
+        self.remedy = remedy
+        super().__init__(f"libvirt: {operation}: {message}{f'; {remedy}' if remedy else ''}")
 
 
 class CommandError(HairpinError):

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.errors import LibvirtError, UnfitError
 from harness.guests.domain import Domain, parse_domain
+from harness.guests.remedies import remedy
 from harness.resource import Resource
 
 try:
@@ -33,7 +34,8 @@ def _refusals(what: str) -> Iterator[None]:
         yield
     except libvirt.libvirtError as error:
         number = error.get_error_code() or 0
-        raise LibvirtError(what, _SHOWN.sub(" ", str(error)).strip(), code=number) from error
+        said = _SHOWN.sub(" ", str(error)).strip()
+        raise LibvirtError(what, said, code=number, remedy=remedy(said)) from error
 
 
 class Running(Resource):

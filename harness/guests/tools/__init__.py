@@ -4,9 +4,9 @@ Toolbox ── virt-install, virt-xml, virsh ──► libvirtd ──► macvta
       '─── Screen ── VirtManager ─────────────'
 """
 
+from harness.guests.remedies import remedy
 from harness.guests.tools.desktop import Dialog, NicPage, Screen, VirtManager
 from harness.guests.tools.findings import FINDINGS, Finding
-from harness.guests.tools.remedies import remedy
 from harness.guests.tools.seen import Seen, differences, macvtaps
 from harness.guests.tools.spelling import network_option
 from harness.guests.tools.toolbox import Toolbox

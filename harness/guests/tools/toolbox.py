@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import CommandError
-from harness.guests.tools.remedies import remedy
+from harness.guests.remedies import remedy
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Finished, Process
 from harness.kernel.sandbox import Sandbox

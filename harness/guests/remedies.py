@@ -1,4 +1,4 @@
-"""What to do about a refusal of libvirt's tools, where something can be done."""
+"""What to do about a refusal of libvirt or its tools, where something can be done."""
 
 from __future__ import annotations
 
