@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from harness.errors import UsageError
@@ -47,20 +48,26 @@ class Answer:
 class GuestBed(Testbed):
     """A topology whose guests run under libvirt. Use it in a `with` statement.
 
-    Guests bear one NIC and can be in any of libvirt's modes: not source, no flags. Raises
+    Guests bear one NIC and can be in any of libvirt's modes: not source, no flags. They come up
+    on `cpus`, or wherever we may run. Raises
     UnfitError where libvirt, QEMU or what a guest is made of is missing, LibvirtError when a guest
     is refused, UsageError for what libvirt has no words for.
     """
 
     def __init__(
-        self, topology: Topology, image: Image, *, accelerator: Accelerator = Accelerator.TCG
+        self,
+        topology: Topology,
+        image: Image,
+        *,
+        cpus: Collection[int] = (),
+        accelerator: Accelerator = Accelerator.TCG,
     ) -> None:
         for guest in topology.guests:
             if guest.mode is Mode.SOURCE or guest.nodst or guest.nopromisc or guest.namespace:
                 raise UsageError(f"libvirt cannot make a guest like {guest}")
         self._image = image
         self._accelerator = accelerator
-        self._cpus = os.sched_getaffinity(0)
+        self._cpus = cpus or os.sched_getaffinity(0)
         self.real: dict[str, RealGuest] = {}
         super().__init__(topology)
         self._set_up_addresses()

@@ -11,18 +11,19 @@ Whatever is started there ends with the host.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from harness.errors import GuestError
+from harness.errors import GuestError, LibvirtError
 from harness.guests.daemon import Libvirtd, Running
 from harness.guests.domain import Domain, Interface
 from harness.guests.expected import expected
 from harness.guests.nic import DirectInterface
 from harness.guests.seen import Seen, look, unlike
+from harness.guests.tiny.answers import CardFacts
 from harness.guests.tiny.client import Agent
 from harness.guests.tiny.image import Image
 from harness.guests.tiny.spec import Accelerator, tiny_domain
@@ -46,6 +47,8 @@ class Wanted:
     interfaces: tuple[Interface, ...]
     vcpus: int = 1
     uuid: UUID | None = None
+    paused: bool = False
+    """Whether its processors stand still: it costs next to nothing, and has its macvtaps."""
 
 
 class RealGuest(Resource):
@@ -84,6 +87,10 @@ class RealGuest(Resource):
     def links(self) -> list[str]:
         """Names of its macvtaps, in the order of its NICs, as libvirt tells."""
         return [nic.target for nic in self.running.domain.interfaces]
+
+    def card(self, number: int = 0) -> CardFacts:
+        """What the guest itself sees of its NIC `number`. Raises GuestError when it sees none."""
+        return self.agent.nic(self.running.domain.interfaces[number].mac)
 
     def seen(self, number: int = 0) -> Seen:
         """The macvtap of its NIC `number` in the kernel. Raises KernelError."""
@@ -156,12 +163,32 @@ class GuestHost(Resource):
 
     def start(self, wanted: Wanted) -> RealGuest:
         """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused."""
-        for nic in wanted.interfaces:
+        self.remember(wanted.interfaces)
+        running = self.connection.start(self.domain(wanted), paused=wanted.paused)
+        return self.adopt(wanted, running)
+
+    def define(self, wanted: Wanted) -> RealGuest:
+        """A guest that is not started, and outlives the daemon when it is. Raises LibvirtError."""
+        self.remember(wanted.interfaces)
+        return self.adopt(wanted, self.connection.define(self.domain(wanted)))
+
+    def remember(self, interfaces: Iterable[Interface]) -> None:
+        """Note what the lower devices are like that nobody has used yet."""
+        for nic in interfaces:
             if isinstance(nic, DirectInterface) and nic.source not in self.before:
                 self.before[nic.source] = link_state(self.ns, nic.source)
-        running = self.connection.start(self.domain(wanted))
-        guest = self.guests[wanted.name] = RealGuest(self, wanted, running)
-        return guest
+
+    def reconnect(self) -> None:
+        """Connect anew, to a daemon that was started again. Raises LibvirtError.
+
+        Guests that it has found are found again, those it has not are forgotten.
+        """
+        self.connection = self.libvirtd.connect()
+        for name, guest in list(self.guests.items()):
+            try:
+                guest.running = self.connection.find(name)
+            except LibvirtError:
+                self.guests.pop(name).hang_up()
 
     def start_all(self, several: Sequence[Wanted]) -> list[RealGuest]:
         """Start guests at once; all of them are up when it returns."""
