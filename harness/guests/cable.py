@@ -24,6 +24,7 @@ from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
 from harness.kernel.linkstate import LinkState, link_state, wait_for_link
 from harness.kernel.netns import NetNS
+from harness.kernel.procnet import arp_table
 from harness.parts import Mode
 from harness.resource import Resource
 
@@ -138,7 +139,8 @@ class GuestCables(Resource):
         ours, far = f"10.105.{cable}.{last}", f"10.105.{cable}.1"
         card = card or guest.card(number).name
         guest.agent.change(card, up=True, address=f"{ours}/{_PREFIX}", flush=True)
-        self.outside.rtnl.transact([links.delete_neighbour(ours, index=_FAR_INDEX + cable)])
+        if ours in arp_table(self.outside):
+            self.outside.rtnl.transact([links.delete_neighbour(ours, index=_FAR_INDEX + cable)])
         return guest.agent.ping(far, seconds=_ANSWERS_WITHIN)
 
     def wrong(self, guest: RealGuest, numbers: Iterable[int] | None = None) -> list[str]:
