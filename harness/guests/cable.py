@@ -12,7 +12,7 @@ it is read back from the kernel. `harness.guests.bed` has switches, predictions 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from itertools import count
 
@@ -97,20 +97,58 @@ class GuestCables(Resource):
 
     def far(self, lower: str) -> str:
         """The far end of the cable of `lower`."""
-        return f"far{lower.removeprefix('low')}"
+        return f"far{self._number(lower)}"
 
     def state(self, name: str) -> LinkState:
         """A link of the host as it is now. Raises KernelError."""
         return link_state(self.ns, name)
 
-    @property
-    def macvtaps(self) -> list[str]:
-        """The names of all macvtaps of the host."""
+    def wait(self, name: str, wanted: Callable[[LinkState], bool]) -> LinkState:
+        """A link of the host once it is as `wanted`. Raises KernelError when it never is."""
+        return wait_for_link(self.ns, name, wanted)
+
+    def set_far(self, lower: str, *, up: bool) -> None:
+        """Give the far end of a cable its carrier or take it away; `lower` has noticed."""
+        index = _FAR_INDEX + self._number(lower)
+        self.outside.rtnl.transact([links.set_link(self.far(lower), index=index, up=up)])
+        self.wait(lower, lambda link: link.operstate == ("UP" if up else "DOWN"))
+
+    @staticmethod
+    def _number(lower: str) -> int:
+        return int(lower.removeprefix("low"))
+
+    def unrestored(self, lower: str) -> list[str]:
+        """In what a lower device is not as it was before its first guest, one clause each.
+
+        Whether it is up is left out: `harness.guests.found` says why.
+        """
+        was, now = self.host.before[lower], self.state(lower)
+        what = ("mac", "mtu", "promiscuity", "promiscuous", "allmulti", "master")
+        return [
+            f"{name} of {lower}: {getattr(was, name)} before, {getattr(now, name)} now"
+            for name in what
+            if getattr(was, name) != getattr(now, name)
+        ]
+
+    def give_back(self, lower: str) -> None:
+        """Give a lower device the address that it had before its first guest, and bring it up."""
+        index = _LOWER_INDEX + self._number(lower)
+        mac = self.host.before[lower].mac
+        requests = [
+            links.set_mac(lower, mac, index=index),
+            links.set_link(lower, index=index, up=True),
+        ]
+        self.ns.rtnl.transact(requests)
+
+    def macvtaps_on(self, lower: str = "") -> list[str]:
+        """The names of the macvtaps on a lower device, or of all of the host."""
+        index = self.state(lower).index if lower else 0
         found = []
         for link in self.ns.rtnl.links():
             info = link.get_attr("IFLA_LINKINFO")
             if info is not None and info.get_attr("IFLA_INFO_KIND") == "macvtap":
-                found.append(str(link.get_attr("IFLA_IFNAME")))
+                if not lower or link.get_attr("IFLA_LINK") == index:
+                    found.append(str(link.get_attr("IFLA_IFNAME")))
         return sorted(found)
 
     # ------------------------------------------------------------------ guests
@@ -134,7 +172,7 @@ class GuestCables(Resource):
         """
         nic = guest.running.domain.interfaces[number]
         assert isinstance(nic, DirectInterface)
-        cable = int(nic.source.removeprefix("low"))
+        cable = self._number(nic.source)
         last = 2 + int(nic.mac.rpartition(":")[2], 16)
         ours, far = f"10.105.{cable}.{last}", f"10.105.{cable}.1"
         card = card or guest.card(number).name

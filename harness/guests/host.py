@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
 
@@ -30,12 +30,14 @@ from harness.guests.tiny.spec import Accelerator, tiny_domain
 from harness.kernel.linkstate import LinkState, link_state
 from harness.kernel.netns import NetNS, all_at_once
 from harness.kernel.processes import Family
+from harness.kernel.waiting import look_until
 from harness.resource import Resource
 
 __all__ = ["GuestHost", "RealGuest", "Wanted"]
 
 FOLDER = "/run/hairpin"  # in the sandbox
 _UP_WITHIN = 60.0  # seconds; it takes two under TCG on a quiet machine
+_PLUGGED_WITHIN = 10.0
 _SHOWN_LINES = 12
 
 
@@ -100,7 +102,47 @@ class RealGuest(Resource):
         """In what the kernel's link is not as the XML of its NIC says, one clause each."""
         nic = self.wanted.interfaces[number]
         assert isinstance(nic, DirectInterface)
-        return unlike(expected(nic), self.seen(number), lower_was=self.host.before[nic.source])
+        # Links come up when the processors start to run (qemuInterfaceStartDevice).
+        wanted = replace(expected(nic), up=not self.wanted.paused)
+        return unlike(wanted, self.seen(number), lower_was=self.host.before[nic.source])
+
+    # ------------------------------------------------------------------ hotplug
+
+    def attach(self, nic: Interface) -> int:
+        """Plug in one NIC more; its number, once the guest sees it.
+
+        Raises LibvirtError when it is refused, GuestError when the guest never sees it.
+        """
+        self.host.remember([nic])
+        self.running.attach(nic)
+        self.wanted = replace(self.wanted, interfaces=(*self.wanted.interfaces, nic))
+        number = len(self.wanted.interfaces) - 1
+        mac = self.running.domain.interfaces[number].mac
+        look_until(self.macs, lambda macs: mac in macs, within=_PLUGGED_WITHIN)
+        self.card(number)
+        return number
+
+    def detach(self, number: int) -> None:
+        """Unplug a NIC; returns once it is out, at the guest and at libvirt.
+
+        Raises LibvirtError when that is refused, or the guest does not let go.
+        """
+        nic = self.running.domain.interfaces[number]
+        self.running.detach(nic)
+
+        def still_in() -> bool:
+            plugged = self.running.domain.interfaces
+            return nic.mac in self.macs() or nic.mac in [x.mac for x in plugged]
+
+        if look_until(still_in, lambda still: not still, within=_PLUGGED_WITHIN):
+            raise LibvirtError(f"detach {nic.target} of {self.name}", "the guest does not let go")
+        kept = list(self.wanted.interfaces)
+        del kept[number]
+        self.wanted = replace(self.wanted, interfaces=tuple(kept))
+
+    def macs(self) -> list[str]:
+        """The addresses of the cards that the guest sees. Raises GuestError."""
+        return [card.mac for card in self.agent.nics()]
 
     def close(self) -> None:
         """Destroy it; idempotent. Raises LibvirtError."""
