@@ -24,7 +24,7 @@ from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
 from harness.kernel.linkstate import LinkState, link_state, wait_for_link
 from harness.kernel.netns import NetNS
-from harness.kernel.procnet import arp_table
+from harness.kernel.procnet import arp_table, groups
 from harness.parts import Mode
 from harness.resource import Resource
 
@@ -103,9 +103,18 @@ class GuestCables(Resource):
         """A link of the host as it is now. Raises KernelError."""
         return link_state(self.ns, name)
 
+    def groups(self, name: str) -> frozenset[str]:
+        """The multicast MACs that a link of the host listens for."""
+        return groups(self.ns, name)
+
     def wait(self, name: str, wanted: Callable[[LinkState], bool]) -> LinkState:
         """A link of the host once it is as `wanted`. Raises KernelError when it never is."""
         return wait_for_link(self.ns, name, wanted)
+
+    def set_mtu(self, lower: str, mtu: int) -> None:
+        """Give a lower device another MTU."""
+        index = _LOWER_INDEX + self._number(lower)
+        self.ns.rtnl.transact([links.set_mtu(lower, mtu, index=index)])
 
     def set_far(self, lower: str, *, up: bool) -> None:
         """Give the far end of a cable its carrier or take it away; `lower` has noticed."""
@@ -164,10 +173,10 @@ class GuestCables(Resource):
         """An address that nobody has been given yet."""
         return f"02:68:70:01:01:{next(self._macs):02x}"
 
-    def ping(self, guest: RealGuest, number: int = 0, *, card: str = "") -> Ping:
+    def ping(self, guest: RealGuest, number: int = 0, *, card: str = "", size: int = 56) -> Ping:
         """What comes of a ping from the guest's NIC to the far end, which begins with ARP.
 
-        Neither end knows the other before. `card` is what the guest calls the NIC, where that has
+        Neither end knows the other before. `size` is that of its data. `card` is what the guest calls the NIC, where that has
         not the address any more that libvirt knows. Raises GuestError.
         """
         nic = guest.running.domain.interfaces[number]
@@ -179,7 +188,7 @@ class GuestCables(Resource):
         guest.agent.change(card, up=True, address=f"{ours}/{_PREFIX}", flush=True)
         if ours in arp_table(self.outside):
             self.outside.rtnl.transact([links.delete_neighbour(ours, index=_FAR_INDEX + cable)])
-        return guest.agent.ping(far, seconds=_ANSWERS_WITHIN)
+        return guest.agent.ping(far, seconds=_ANSWERS_WITHIN, size=size)
 
     def wrong(self, guest: RealGuest, numbers: Iterable[int] | None = None) -> list[str]:
         """What is not as its XML says, or not answered, of each of its NICs; one clause each."""

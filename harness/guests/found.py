@@ -26,21 +26,22 @@ FINDINGS = (
         tool="libvirt",
         versions="9.0.0",
         documentation="an interface that is refused leaves the host as it was",
-        behaviour="passthrough refused beside a macvtap, at a start or by attach-device, leaves "
-        "the lower device with the address that was meant for the refused one",
+        behaviour="passthrough refused to attach-device beside a macvtap leaves the lower device "
+        "with the address that was meant for the refused one; refused to a start it does not",
         source="virNetDevMacVLanCreateWithVPortProfile sets the address of the lower device "
         "first, and does not restore it when the macvtap cannot be made",
-        test=f"{_TESTS}/test_passthrough.py::test_refused_beside_others_sets_the_address",
+        test=f"{_TESTS}/test_passthrough.py::test_refused_attach_sets_the_address",
     ),
     Finding(
         key="passthrough-leaves-lower-down",
         tool="libvirt",
         versions="9.0.0",
         documentation="nothing",
-        behaviour="with a guest in passthrough the lower device goes down when the guest is "
-        "suspended, destroyed or the interface unplugged, and stays down after that",
-        source="qemuInterfaceStopDevice: two links up with one address are avoided",
-        test=f"{_TESTS}/test_passthrough.py::test_lower_is_left_down",
+        behaviour="with an interface in passthrough the lower device goes down when the guest is "
+        "suspended (until it is resumed) or the interface unplugged, and after that stays down",
+        source="qemuInterfaceStopDevice takes it down with the macvtap; only "
+        "qemuInterfaceStartDevice brings it up",
+        test=f"{_TESTS}/test_passthrough.py::test_unplugged_leaves_the_lower_down",
     ),
 )
 """In the order in which a guest's life meets them."""
