@@ -176,15 +176,16 @@ class GuestCables(Resource):
     def ping(self, guest: RealGuest, number: int = 0, *, card: str = "", size: int = 56) -> Ping:
         """What comes of a ping from the guest's NIC to the far end, which begins with ARP.
 
-        Neither end knows the other before. `size` is that of its data. `card` is what the guest calls the NIC, where that has
-        not the address any more that libvirt knows. Raises GuestError.
+        Neither end knows the other before. `size` is that of its data. `card` is what the guest
+        calls the NIC, where that has not the address any more that libvirt knows. Raises
+        GuestError.
         """
-        nic = guest.running.domain.interfaces[number]
+        nic = guest.wanted.interfaces[number]  # libvirtd need not be there
         assert isinstance(nic, DirectInterface)
         cable = self._number(nic.source)
         last = 2 + int(nic.mac.rpartition(":")[2], 16)
         ours, far = f"10.105.{cable}.{last}", f"10.105.{cable}.1"
-        card = card or guest.card(number).name
+        card = card or guest.agent.nic(nic.mac).name
         guest.agent.change(card, up=True, address=f"{ours}/{_PREFIX}", flush=True)
         if ours in arp_table(self.outside):
             self.outside.rtnl.transact([links.delete_neighbour(ours, index=_FAR_INDEX + cable)])

@@ -12,7 +12,9 @@ Whatever is started there ends with the host.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import ExitStack
+import signal
+import sys
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
@@ -36,6 +38,7 @@ from harness.resource import Resource
 __all__ = ["GuestHost", "RealGuest", "Wanted"]
 
 FOLDER = "/run/hairpin"  # in the sandbox
+_PIDS = "/run/libvirt/qemu"
 _UP_WITHIN = 60.0  # seconds; it takes two under TCG on a quiet machine
 _PLUGGED_WITHIN = 10.0
 _SHOWN_LINES = 12
@@ -144,6 +147,14 @@ class RealGuest(Resource):
         """The addresses of the cards that the guest sees. Raises GuestError."""
         return [card.mac for card in self.agent.nics()]
 
+    def kill(self) -> None:
+        """SIGKILL to its QEMU. Raises CommandError when there is none."""
+        host = self.host
+        number = host.libvirtd.path(f"{_PIDS}/{self.name}.pid").read_text().strip()
+        # It is the number that libvirtd knows, in a PID namespace of its own.
+        kill = f"import os; os.kill({int(number)}, {signal.SIGKILL})"
+        host.family.run(host.ns, [sys.executable, "-I", "-S", "-c", kill]).checked()
+
     def close(self) -> None:
         """Destroy it; idempotent. Raises LibvirtError."""
         self.hang_up()
@@ -225,6 +236,8 @@ class GuestHost(Resource):
 
         Guests that it has found are found again, those it has not are forgotten.
         """
+        with suppress(LibvirtError):
+            self.connection.close()
         self.connection = self.libvirtd.connect()
         for name, guest in list(self.guests.items()):
             try:
