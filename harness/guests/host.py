@@ -11,9 +11,9 @@ Whatever is started there ends with the host.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
 import signal
 import sys
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial

@@ -309,9 +309,9 @@ def test_all_at_once_in_order(meaning):
             "[libvirt virDomainNetDefParseXML (virNetDevMacVLanMode)]"
         ),
         (
-            "1.xml:3: error: interface/mtu/@size: a macvtap cannot have an MTU of 1; "
-            "allowed: 68 to 65535 bytes, and no more than its source's "
-            "[kernel dev_validate_mtu (ETH_MIN_MTU, macvlan_common_setup)]"
+            "1.xml:3: error: interface/mtu/@size: the MTU of a macvtap cannot be set; "
+            "allowed: none: it is that of its source "
+            "[libvirt qemuDomainNetSupportsMTU]"
         ),
         (
             "1.xml:4: error: interface/mac/@address: 01:00:00:00:00:00 is a multicast address; "
