@@ -2,11 +2,13 @@
 
 `guest_bed` is a factory like `testbed`: it takes a Topology and returns it live, with the same
 verdicts. Guests stay up between tests, and change their mode on the way. `client` holds what a
-client in one of them gets through against the model, and puts that into the matrix.
+client in one of them gets through against the model, and puts that into the matrix. `cables` is
+where nothing is predicted: guests on lower devices of their own, changed live and read back.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +26,12 @@ from harness.topology import Topology
 
 if TYPE_CHECKING:
     from harness.guests.bed import Answer, GuestBed
+    from harness.guests.cable import GuestCables
 
-__all__ = ["client", "guest_bed"]
+__all__ = ["cables", "client", "guest_bed", "own_cables"]
 
+# Where guests may run: testbeds pin us, and with us whatever we start, to one CPU.
+_CPUS = os.sched_getaffinity(0)
 _beds = pytest.StashKey[dict[Topology, "GuestBed"]]()
 REAL = "real guests"
 
@@ -101,7 +106,37 @@ def _new(topology: Topology) -> GuestBed:
     from harness.guests.tiny.image import image
 
     ours = image()
-    return GuestBed(topology, ours, accelerator=working_accelerator(ours))
+    return GuestBed(topology, ours, cpus=_CPUS, accelerator=working_accelerator(ours))
+
+
+def _new_cables(request: pytest.FixtureRequest) -> GuestCables:
+    fit(request.config)
+    try:
+        from harness.guests.accelerator import working_accelerator
+        from harness.guests.cable import GuestCables
+        from harness.guests.tiny.image import image
+
+        ours = image()
+        return GuestCables(ours, cpus=_CPUS, accelerator=working_accelerator(ours))
+    except UnfitError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def cables(request: pytest.FixtureRequest) -> Iterator[GuestCables]:
+    """A libvirtd and cables for all tests: each makes lower devices and guests of its own.
+
+    Skips, with the remedy, where libvirt, QEMU or what a guest is made of is missing.
+    """
+    with _new_cables(request) as found:
+        yield found
+
+
+@pytest.fixture
+def own_cables(request: pytest.FixtureRequest) -> Iterator[GuestCables]:
+    """The same for one test alone, which may stop its libvirtd."""
+    with _new_cables(request) as found:
+        yield found
 
 
 @pytest.fixture

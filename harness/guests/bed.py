@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from harness.errors import UsageError
@@ -24,6 +25,7 @@ from harness.guests.nic import DirectInterface
 from harness.guests.tiny.image import Image
 from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
+from harness.kernel.procnet import arp_table
 from harness.kernel.syscalls import current_cpu
 from harness.parts import Guest, Mode
 from harness.testbed import Testbed
@@ -47,20 +49,26 @@ class Answer:
 class GuestBed(Testbed):
     """A topology whose guests run under libvirt. Use it in a `with` statement.
 
-    Guests bear one NIC and can be in any of libvirt's modes: not source, no flags. Raises
+    Guests bear one NIC and can be in any of libvirt's modes: not source, no flags. They come up
+    on `cpus`, or wherever we may run. Raises
     UnfitError where libvirt, QEMU or what a guest is made of is missing, LibvirtError when a guest
     is refused, UsageError for what libvirt has no words for.
     """
 
     def __init__(
-        self, topology: Topology, image: Image, *, accelerator: Accelerator = Accelerator.TCG
+        self,
+        topology: Topology,
+        image: Image,
+        *,
+        cpus: Collection[int] = (),
+        accelerator: Accelerator = Accelerator.TCG,
     ) -> None:
         for guest in topology.guests:
             if guest.mode is Mode.SOURCE or guest.nodst or guest.nopromisc or guest.namespace:
                 raise UsageError(f"libvirt cannot make a guest like {guest}")
         self._image = image
         self._accelerator = accelerator
-        self._cpus = os.sched_getaffinity(0)
+        self._cpus = cpus or os.sched_getaffinity(0)
         self.real: dict[str, RealGuest] = {}
         super().__init__(topology)
         self._set_up_addresses()
@@ -128,7 +136,8 @@ class GuestBed(Testbed):
 
     def _host_ping(self, station: str, ip: str) -> Answer:
         ns = self.wiring.namespace_of(station)
-        ns.rtnl.transact([links.delete_neighbour(ip, index=self.wiring.index[station])])
+        if ip in arp_table(ns):
+            ns.rtnl.transact([links.delete_neighbour(ip, index=self.wiring.index[station])])
         ping = ["ping", "-n", "-c1", f"-W{_PING_WITHIN:g}", ip]
         finished = self.host.family.run(ns, ping)
         found = re.search(r"From .*?: (.*)|100% packet loss", finished.stdout)

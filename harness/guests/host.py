@@ -11,32 +11,38 @@ Whatever is started there ends with the host.
 
 from __future__ import annotations
 
+import signal
+import sys
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from harness.errors import GuestError
+from harness.errors import GuestError, LibvirtError
 from harness.guests.daemon import Connection, Libvirtd, Running
 from harness.guests.domain import Domain, Interface
 from harness.guests.expected import expected
 from harness.guests.nic import DirectInterface
 from harness.guests.seen import Seen, look, unlike
+from harness.guests.tiny.answers import CardFacts
 from harness.guests.tiny.client import Agent
 from harness.guests.tiny.image import Image
 from harness.guests.tiny.spec import Accelerator, tiny_domain
 from harness.kernel.linkstate import LinkState, link_state
 from harness.kernel.netns import NetNS, all_at_once
 from harness.kernel.processes import Family
+from harness.kernel.waiting import look_until
 from harness.resource import Resource
 
 __all__ = ["GuestHost", "Host", "RealGuest", "Wanted"]
 
 FOLDER = "/run/hairpin"  # in the sandbox
+_PIDS = "/run/libvirt/qemu"
 _UP_WITHIN = 60.0  # seconds; it takes two under TCG on a quiet machine
+_PLUGGED_WITHIN = 10.0
 _SHOWN_LINES = 12
 
 
@@ -48,6 +54,8 @@ class Wanted:
     interfaces: tuple[Interface, ...]
     vcpus: int = 1
     uuid: UUID | None = None
+    paused: bool = False
+    """Whether its processors stand still: it costs next to nothing, and has its macvtaps."""
 
 
 class RealGuest(Resource):
@@ -87,6 +95,10 @@ class RealGuest(Resource):
         """Names of its macvtaps, in the order of its NICs, as libvirt tells."""
         return [nic.target for nic in self.running.domain.interfaces]
 
+    def card(self, number: int = 0) -> CardFacts:
+        """What the guest itself sees of its NIC `number`. Raises GuestError when it sees none."""
+        return self.agent.nic(self.running.domain.interfaces[number].mac)
+
     def seen(self, number: int = 0) -> Seen:
         """The macvtap of its NIC `number` in the kernel. Raises KernelError."""
         return look(self.host.ns, self.links[number])
@@ -97,7 +109,47 @@ class RealGuest(Resource):
         assert isinstance(nic, DirectInterface)
         if not nic.mac:  # libvirt has made one up
             nic = replace(nic, mac=self.running.domain.interfaces[number].mac)
-        return unlike(expected(nic), self.seen(number), lower_was=self.host.before[nic.source])
+        # Links come up when the processors start to run (qemuInterfaceStartDevice).
+        wanted = replace(expected(nic), up=not self.wanted.paused)
+        return unlike(wanted, self.seen(number), lower_was=self.host.before[nic.source])
+
+    # ------------------------------------------------------------------ hotplug
+
+    def attach(self, nic: Interface) -> int:
+        """Plug in one NIC more; its number, once the guest sees it.
+
+        Raises LibvirtError when it is refused, GuestError when the guest never sees it.
+        """
+        self.host.remember([nic])
+        self.running.attach(nic)
+        self.wanted = replace(self.wanted, interfaces=(*self.wanted.interfaces, nic))
+        number = len(self.wanted.interfaces) - 1
+        mac = self.running.domain.interfaces[number].mac
+        look_until(self.macs, lambda macs: mac in macs, within=_PLUGGED_WITHIN)
+        self.card(number)
+        return number
+
+    def detach(self, number: int) -> None:
+        """Unplug a NIC; returns once it is out, at the guest and at libvirt.
+
+        Raises LibvirtError when that is refused, or the guest does not let go.
+        """
+        nic = self.running.domain.interfaces[number]
+        self.running.detach(nic)
+
+        def still_in() -> bool:
+            plugged = self.running.domain.interfaces
+            return nic.mac in self.macs() or nic.mac in [x.mac for x in plugged]
+
+        if look_until(still_in, lambda still: not still, within=_PLUGGED_WITHIN):
+            raise LibvirtError(f"detach {nic.target} of {self.name}", "the guest does not let go")
+        kept = list(self.wanted.interfaces)
+        del kept[number]
+        self.wanted = replace(self.wanted, interfaces=tuple(kept))
+
+    def macs(self) -> list[str]:
+        """The addresses of the cards that the guest sees. Raises GuestError."""
+        return [card.mac for card in self.agent.nics()]
 
     def close(self) -> None:
         """Destroy it; idempotent. Raises LibvirtError."""
@@ -140,10 +192,15 @@ class Host(Resource):
 
     def start(self, wanted: Wanted) -> RealGuest:
         """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused."""
-        for nic in wanted.interfaces:
+        self.remember(wanted.interfaces)
+        running = self.connection.start(self.domain(wanted), paused=wanted.paused)
+        return self.adopt(wanted, running)
+
+    def remember(self, interfaces: Iterable[Interface]) -> None:
+        """Note what the lower devices are like that nobody has used yet."""
+        for nic in interfaces:
             if isinstance(nic, DirectInterface) and nic.source not in self.before:
                 self.before[nic.source] = link_state(self.ns, nic.source)
-        return self.adopt(wanted, self.connection.start(self.domain(wanted)))
 
     def start_all(self, several: Sequence[Wanted]) -> list[RealGuest]:
         """Start guests at once; all of them are up when it returns."""
@@ -217,6 +274,32 @@ class GuestHost(Host):
     def agent_path(self, guest: RealGuest) -> Path:
         """See Host."""
         return self.libvirtd.path(f"{FOLDER}/{guest.name}.agent")
+
+    def define(self, wanted: Wanted) -> RealGuest:
+        """A guest that is not started, and outlives the daemon when it is. Raises LibvirtError."""
+        self.remember(wanted.interfaces)
+        return self.adopt(wanted, self.connection.define(self.domain(wanted)))
+
+    def reconnect(self) -> None:
+        """Connect anew, to a daemon that was started again. Raises LibvirtError.
+
+        Guests that it has found are found again, those it has not are forgotten.
+        """
+        with suppress(LibvirtError):
+            self.connection.close()
+        self.connection = self.libvirtd.connect()
+        for name, guest in list(self.guests.items()):
+            try:
+                guest.running = self.connection.find(name)
+            except LibvirtError:
+                self.guests.pop(name).hang_up()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to the QEMU of a guest. Raises CommandError when there is none."""
+        number = self.libvirtd.path(f"{_PIDS}/{name}.pid").read_text().strip()
+        # It is the number that libvirtd knows, in a PID namespace of its own.
+        kill = f"import os; os.kill({int(number)}, {int(signal.SIGKILL)})"
+        self.family.run(self.ns, [sys.executable, "-I", "-S", "-c", kill]).checked()
 
     def console(self, name: str) -> str:
         """See Host."""

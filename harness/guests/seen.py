@@ -75,13 +75,15 @@ def unlike(expected: Expected, seen: Seen, *, lower_was: LinkState) -> list[str]
     `lower_was` is the lower device before the guest was started.
     """
     link = seen.link
+    # In passthrough it is that of the macvtap, whoever has made it up.
+    lower_mac = link.mac if expected.mode is Mode.PASSTHRU else lower_was.mac
     wanted: list[tuple[str, object, object]] = [
         ("lower device", expected.lower, seen.lower.name),
         ("mode", expected.mode, seen.mode),
         ("state", expected.up, link.up),
         ("MTU", expected.mtu or lower_was.mtu, link.mtu),
         ("queues", expected.queues, seen.queues),
-        ("address of the lower device", expected.lower_mac or lower_was.mac, seen.lower.mac),
+        ("address of the lower device", expected.lower_mac or lower_mac, seen.lower.mac),
     ]
     if expected.name:
         wanted.append(("name", expected.name, link.name))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.kernel.netns import NetNS
 
-__all__ = ["Address6", "addresses6", "arp_table", "listening"]
+__all__ = ["Address6", "addresses6", "arp_table", "groups", "listening"]
 
 _ATF_COM = 0x02  # the entry is complete
 _TENTATIVE = 0x40  # IFA_F_TENTATIVE
@@ -53,6 +53,12 @@ def addresses6(ns: NetNS) -> list[Address6]:
         )
         for digits, _, _, _, flags, link in _lines(ns, "if_inet6")
     ]
+
+
+def groups(ns: NetNS, link: str) -> frozenset[str]:
+    """Multicast MACs that a link listens for."""
+    found = (line for line in _lines(ns, "dev_mcast") if line[1] == link)
+    return frozenset(bytes.fromhex(mac).hex(":") for *_, mac in found)
 
 
 def listening(ns: NetNS, port: int, *, udp: bool = False) -> Callable[[], bool]:

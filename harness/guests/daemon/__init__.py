@@ -6,7 +6,7 @@
 Takes libvirt-python: `pip install 'hairpin[libvirt]'`.
 """
 
-from harness.guests.daemon.connection import Connection, Running
+from harness.guests.daemon.connection import Connection, Running, State
 from harness.guests.daemon.libvirtd import Libvirtd
 
-__all__ = ["Connection", "Libvirtd", "Running"]
+__all__ = ["Connection", "Libvirtd", "Running", "State"]

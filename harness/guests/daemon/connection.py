@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Any
 
 from harness.errors import LibvirtError, UnfitError
-from harness.guests.domain import Domain, parse_domain
+from harness.guests.domain import Domain, Interface, dump_interface, parse_domain
 from harness.guests.remedies import remedy
 from harness.resource import Resource
 
@@ -20,7 +21,7 @@ except ImportError as error:
         remedy="apt install libvirt-dev gcc pkg-config; pip install 'hairpin[libvirt]'",
     ) from error
 
-__all__ = ["Connection", "Running"]
+__all__ = ["Connection", "Running", "State"]
 
 libvirt.registerErrorHandler(lambda _context, _error: None, None)  # it would print them as well
 # Since then a direct interface is validated as the schemas say (VIR_DOMAIN_START_VALIDATE, 5.10).
@@ -36,6 +37,27 @@ def _refusals(what: str) -> Iterator[None]:
         number = error.get_error_code() or 0
         said = _SHOWN.sub(" ", str(error)).strip()
         raise LibvirtError(what, said, code=number, remedy=remedy(said)) from error
+
+
+class State(StrEnum):
+    """What libvirt says of a guest: virDomainState in its own words, or that it knows none."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SHUT_DOWN = "in shutdown"
+    SHUT_OFF = "shut off"
+    CRASHED = "crashed"
+    OTHER = "another"
+    GONE = "gone"
+
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: State.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: State.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTDOWN: State.SHUT_DOWN,
+    libvirt.VIR_DOMAIN_SHUTOFF: State.SHUT_OFF,
+    libvirt.VIR_DOMAIN_CRASHED: State.CRASHED,
+}
 
 
 class Running(Resource):
@@ -69,6 +91,67 @@ class Running(Resource):
         """Whether it still runs. Raises LibvirtError."""
         with self.asking("look at the state"):
             return bool(self.handle.isActive())
+
+    @property
+    def state(self) -> State:
+        """What libvirt says of it. Raises LibvirtError."""
+        try:
+            with self.asking("look at the state"):
+                return _STATES.get(self.handle.state()[0], State.OTHER)
+        except LibvirtError as error:
+            if error.code != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            return State.GONE
+
+    # ------------------------------------------------------------------ its life
+
+    def start(self) -> None:
+        """Start a guest that is defined; it outlives the connection. Raises LibvirtError."""
+        with self.asking("start the guest"):
+            self.handle.create()
+
+    def undefine(self) -> None:
+        """Forget its definition; one that runs goes on, and is then gone. Raises LibvirtError."""
+        with self.asking("undefine the guest"):
+            self.handle.undefine()
+
+    def suspend(self) -> None:
+        """Stop its processors. Raises LibvirtError."""
+        with self.asking("suspend the guest"):
+            self.handle.suspend()
+
+    def resume(self) -> None:
+        """Let its processors go on. Raises LibvirtError."""
+        with self.asking("resume the guest"):
+            self.handle.resume()
+
+    def save(self, path: str) -> None:
+        """Write it to a file, as the daemon names that, and end it. Raises LibvirtError."""
+        with self.asking("save the guest"):
+            self.handle.save(path)
+
+    # ------------------------------------------------------------------ its interfaces, live
+
+    def attach(self, nic: Interface) -> None:
+        """Plug an interface in. Raises LibvirtError."""
+        with self.asking("attach an interface"):
+            live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+            self.handle.attachDeviceFlags(dump_interface(nic), live)
+
+    def detach(self, nic: Interface) -> None:
+        """Ask the guest to let an interface go; it has when its XML has none any more.
+
+        Raises LibvirtError.
+        """
+        with self.asking("detach an interface"):
+            live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+            self.handle.detachDeviceFlags(dump_interface(nic), live)
+
+    def update(self, nic: Interface) -> None:
+        """Change an interface, which is told by its address. Raises LibvirtError."""
+        with self.asking("update an interface"):
+            live = libvirt.VIR_DOMAIN_AFFECT_LIVE
+            self.handle.updateDeviceFlags(dump_interface(nic), live)
 
     def destroy(self) -> None:
         """Pull the plug; nothing when it does not run any more. Raises LibvirtError."""
@@ -131,6 +214,17 @@ class Connection(Resource):
         with _refusals("define a guest"):
             handle = self.handle.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
             return Running(handle, handle.name())
+
+    def restore(self, path: str, name: str) -> Running:
+        """The guest `name` from the file that it was saved to. Raises LibvirtError."""
+        with _refusals(f"restore the guest {name}"):
+            self.handle.restore(path)
+        return self.find(name)
+
+    def define_filter(self, xml: str) -> None:
+        """Define a network filter. Raises LibvirtError."""
+        with _refusals("define a network filter"):
+            self.handle.nwfilterDefineXML(xml)
 
     def find(self, name: str) -> Running:
         """The guest of this name. Raises LibvirtError when there is none."""

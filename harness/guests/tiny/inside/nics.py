@@ -51,8 +51,13 @@ def name_of(nic: Value) -> str:
 
 def facts() -> list[Value]:
     """All cards but the loopback, in the order of their indices."""
-    names = [x for x in os.listdir(_SYS) if x != "lo"]
-    return [_facts(name) for name in sorted(names, key=_index)]
+    found: list[Value] = []
+    for name in sorted((x for x in os.listdir(_SYS) if x != "lo"), key=_index):
+        try:
+            found.append(_facts(name))
+        except FileNotFoundError:  # unplugged meanwhile
+            continue
+    return found
 
 
 def _index(name: str) -> int:
