@@ -104,7 +104,8 @@ class RealGuest(Resource):
 class GuestHost(Resource):
     """libvirtd and guests on the links of `ns`. Use it in a `with` statement.
 
-    `before` is what each lower device was like when the host was made. Everything runs on `cpus`.
+    `before` is what each lower device was like when the host was made. Everything runs on `cpus`,
+    in `family` where one is given: then its guests end with that, not with the host.
     Raises UnfitError where libvirt, QEMU or what a guest is made of is missing.
     """
 
@@ -117,6 +118,7 @@ class GuestHost(Resource):
         hosts: dict[str, str] | None = None,
         cpus: Collection[int] = (),
         accelerator: Accelerator = Accelerator.TCG,
+        family: Family | None = None,
     ) -> None:
         self.ns = ns
         self.image = image
@@ -125,7 +127,7 @@ class GuestHost(Resource):
         self.guests: dict[str, RealGuest] = {}
         self._undo = ExitStack()
         try:
-            self.family = self._undo.enter_context(Family())
+            self.family = family or self._undo.enter_context(Family())
             self.libvirtd = self._undo.enter_context(
                 Libvirtd(
                     self.family,
@@ -154,12 +156,15 @@ class GuestHost(Resource):
             console_log=f"{FOLDER}/{wanted.name}.console",
         )
 
-    def start(self, wanted: Wanted) -> RealGuest:
-        """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused."""
+    def start(self, wanted: Wanted, *, bound: bool = True) -> RealGuest:
+        """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused.
+
+        See Connection.start for `bound`.
+        """
         for nic in wanted.interfaces:
             if isinstance(nic, DirectInterface) and nic.source not in self.before:
                 self.before[nic.source] = link_state(self.ns, nic.source)
-        running = self.connection.start(self.domain(wanted))
+        running = self.connection.start(self.domain(wanted), bound=bound)
         guest = self.guests[wanted.name] = RealGuest(self, wanted, running)
         return guest
 
