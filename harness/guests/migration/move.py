@@ -72,6 +72,15 @@ class Migration:
     learned: tuple[str, ...]
     guest: RealGuest
 
+    @property
+    def pulled_back(self) -> tuple[Move, ...]:
+        """Frames that led the switch back to the old host once it had heard the guest at the new.
+
+        They can only come from the old host's own stack, whose macvtap has the guest's MAC.
+        """
+        old = self.moves[0].port
+        return tuple(x for x in self.moves[1:] if x.port == old)
+
 
 class Moving:
     """A migration under way, from `source` to `target`."""
@@ -116,8 +125,16 @@ class Moving:
             self.guest.running.handle.abortJob()
 
     def wait(self, within: float = _OVER_WITHIN) -> RealGuest:
-        """The guest on its new host. Raises LibvirtError when it has failed: it is where it was."""
-        self._done.result(within)
+        """The guest on its new host.
+
+        Raises LibvirtError when it has failed, and then the guest is where it was, GuestError when
+        it is not over `within` seconds.
+        """
+        try:
+            self._done.result(within)
+        except TimeoutError:
+            problem = f"not over after {within:g} s"
+            raise GuestError(self.guest.name, "migrate", problem) from None
         self.guest.hang_up()
         self.source.guests.pop(self.guest.name, None)
         wanted = self.guest.wanted

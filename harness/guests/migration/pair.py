@@ -36,7 +36,7 @@ from harness.kernel.processes import Family
 from harness.parts import Guest, Mode, Port
 from harness.resource import Resource
 
-__all__ = ["EXTERNAL", "LOWER", "NAMES", "SPARE", "HostPair"]
+__all__ = ["EXTERNAL", "LOWER", "NAMES", "SPARE", "HostPair", "macvtaps"]
 
 NAMES = ("hosta", "hostb")
 LOWER = "lower"
@@ -162,6 +162,10 @@ class HostPair(Resource):
     def other(self, host: GuestHost) -> GuestHost:
         """The one that is not `host`."""
         return self.hosts[host is self.hosts[0]]
+
+    def guest(self, name: str) -> RealGuest:
+        """The guest of this name, wherever it is by now. Raises KeyError."""
+        return {**self.hosts[0].guests, **self.hosts[1].guests}[name]
 
     def name_of(self, host: GuestHost) -> str:
         """Its host name, which is that of its switch port."""
