@@ -7,21 +7,8 @@
     '-----------'     '─────┼─────'     '-----------'
                          external
 
+    pair       HostPair: the two hosts                 echoes    the external host's requests
+    move       migrate, begin ──► Migration            delivery  what became of them (pure)
+
 Guests whose NIC is associated with a port profile (802.1Qbg) are not moved here.
 """
-
-from harness.guests.migration.delivery import Delivery, Move
-from harness.guests.migration.move import Migration, Moving, Order, Variant, begin, migrate
-from harness.guests.migration.pair import HostPair
-
-__all__ = [
-    "Delivery",
-    "HostPair",
-    "Migration",
-    "Move",
-    "Moving",
-    "Order",
-    "Variant",
-    "begin",
-    "migrate",
-]

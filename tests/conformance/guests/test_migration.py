@@ -46,7 +46,7 @@ def pair_of(request, pairs):
 
     def make(*, ipv6=False):
         try:
-            from harness.guests.migration import HostPair
+            from harness.guests.migration.pair import HostPair
             from harness.guests.tiny.image import image
 
             if ipv6 not in pairs:
@@ -84,7 +84,7 @@ def left_on(host):
 
 
 def order(**given):
-    from harness.guests.migration import Order
+    from harness.guests.migration.move import Order
 
     return Order(**given)
 
@@ -113,7 +113,7 @@ def check_moved(pair, before, moved):
 @pytest.mark.parametrize("mode", [Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE, Mode.PASSTHRU])
 def test_modes(pair, mode):
     """A guest of every mode comes through, and is the one that it was."""
-    from harness.guests.migration import migrate
+    from harness.guests.migration.move import migrate
 
     for roamer in [g for host in pair.hosts for g in host.guests.values()]:
         roamer.close()  # passthru suffers nobody beside it
@@ -132,7 +132,7 @@ def test_modes(pair, mode):
 @pytest.mark.parametrize("variant", ["unix", "p2p", "tunnelled"])
 def test_variants(pair, guest, variant):
     """Whoever runs it, and whatever the memory goes over."""
-    from harness.guests.migration import Variant, migrate
+    from harness.guests.migration.move import Variant, migrate
 
     moved = migrate(pair, guest, order(variant=Variant(variant)))
     check_moved(pair, guest, moved)
@@ -140,7 +140,7 @@ def test_variants(pair, guest, variant):
 
 def test_other_xml(pair, guest):
     """Lower device and mode may change on the way (`virsh migrate --xml`)."""
-    from harness.guests.migration import migrate
+    from harness.guests.migration.move import migrate
     from harness.guests.migration.pair import LOWER, SPARE
 
     (nic,) = guest.wanted.interfaces
@@ -156,7 +156,7 @@ def test_other_xml(pair, guest):
 
 def test_hosts_with_ipv6(pair_of):
     """The old host's own stack may lead the switch back to it: a link of it has the guest's MAC."""
-    from harness.guests.migration import migrate
+    from harness.guests.migration.move import migrate
 
     pair = pair_of(ipv6=True)
     with pair.start("six", Mode.PRIVATE) as before:
@@ -189,7 +189,7 @@ def check_stayed(pair, guest, *, occupants=()):
 
 def test_missing_lower(pair, guest):
     """The target has no such device: refused before anything flows."""
-    from harness.guests.migration import begin
+    from harness.guests.migration.move import begin
 
     (nic,) = guest.wanted.interfaces
     began = time.monotonic()
@@ -201,7 +201,7 @@ def test_missing_lower(pair, guest):
 
 def test_occupied_lower(pair, guest):
     """The target's device is passed through to somebody (macvlan_common_newlink: EINVAL)."""
-    from harness.guests.migration import begin
+    from harness.guests.migration.move import begin
 
     target = pair.other(guest.host)
     pair.occupy(target)
@@ -220,7 +220,7 @@ def slowly(pair, guest, variant="client-managed"):
 
     Meanwhile the target's macvtap is there, and down.
     """
-    from harness.guests.migration import Variant, begin
+    from harness.guests.migration.move import Variant, begin
     from harness.guests.migration.pair import macvtaps
 
     moving = begin(pair, guest, order(variant=Variant(variant), mib_per_second=SLOW))
