@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from harness.errors import HairpinError
+from harness.errors import GuestError, HairpinError
 from harness.guests.migration.move import Migration, Order, Variant, migrate
 from harness.guests.migration.pair import HostPair
 from harness.guests.tiny.image import image
@@ -58,7 +58,7 @@ def measured(line: Line, *, rounds: int) -> list[Migration]:
             time.sleep(line.age)  # what is measured depends on it
             moved = migrate(pair, guest, Order(variant=line.variant), settle=ANNOUNCED)
             if problems := moved.guest.unlike():
-                raise SystemExit(f"{line}: {'; '.join(problems)}")
+                raise GuestError(guest.name, "migrate", "; ".join(problems))
             found.append(moved)
             guest = moved.guest
     return found
