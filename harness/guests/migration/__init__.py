@@ -12,3 +12,5 @@
 
 Guests whose NIC is associated with a port profile (802.1Qbg) are not moved here.
 """
+
+__all__: list[str] = []

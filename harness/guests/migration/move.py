@@ -59,8 +59,9 @@ class Order:
 class Migration:
     """A migration that succeeded, and what others noticed of it.
 
-    `seconds` is how long libvirt took. `moves` is where the switch heard the guest, frame by
-    frame where that changed; `learned` the ports its forwarding table had, as the kernel told.
+    `seconds` is how long libvirt took. `ports` are the switch's to the old and the new host.
+    `moves` is where the switch heard the guest, frame by frame where that changed; `learned` the
+    ports its forwarding table had, as the kernel told.
     """
 
     mode: Mode
@@ -68,6 +69,7 @@ class Migration:
     variant: Variant
     seconds: float
     delivery: Delivery
+    ports: tuple[str, str]
     moves: tuple[Move, ...]
     learned: tuple[str, ...]
     guest: RealGuest
@@ -76,10 +78,11 @@ class Migration:
     def pulled_back(self) -> tuple[Move, ...]:
         """Frames that led the switch back to the old host once it had heard the guest at the new.
 
-        They can only come from the old host's own stack, whose macvtap has the guest's MAC.
+        They come from the old host's own stack, whose macvtap has the guest's MAC.
         """
-        old = self.moves[0].port
-        return tuple(x for x in self.moves[1:] if x.port == old)
+        at = [x.port for x in self.moves]
+        first = at.index(self.ports[1]) if self.ports[1] in at else len(at)
+        return tuple(x for x in self.moves[first:] if x.port == self.ports[0])
 
 
 class Moving:
@@ -254,6 +257,7 @@ def migrate(
         variant=order.variant,
         seconds=seconds,
         delivery=seen,
+        ports=(pair.port_of(guest), pair.port_of(moved)),
         moves=tuple(found),
         learned=tuple(learned),
         guest=moved,

@@ -171,6 +171,12 @@ class HostPair(Resource):
         """Its host name, which is that of its switch port."""
         return NAMES[host is self.hosts[1]]
 
+    def port_of(self, guest: RealGuest) -> str:
+        """The switch port that the guest's lower device is plugged into."""
+        nic = guest.wanted.interfaces[0]
+        assert isinstance(nic, DirectInterface)
+        return self.name_of(guest.host) + (f"-{SPARE}" if nic.source == SPARE else "")
+
     def start(self, name: str, mode: Mode, *, lower: str = LOWER) -> RealGuest:
         """Start a guest on the first host that may move; it is up, and has its address."""
         self._guests += 1
