@@ -190,10 +190,14 @@ class Host(Resource):
         """What the guest `name` has written to its console so far, where that is kept."""
         return ""
 
-    def start(self, wanted: Wanted) -> RealGuest:
-        """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused."""
+    def start(self, wanted: Wanted, *, bound: bool = True) -> RealGuest:
+        """Start a guest; it comes up while we go on. Raises LibvirtError when it is refused.
+
+        See Connection.start for `bound`.
+        """
         self.remember(wanted.interfaces)
-        running = self.connection.start(self.domain(wanted), paused=wanted.paused)
+        domain = self.domain(wanted)
+        running = self.connection.start(domain, paused=wanted.paused, bound=bound)
         return self.adopt(wanted, running)
 
     def remember(self, interfaces: Iterable[Interface]) -> None:
@@ -226,8 +230,8 @@ class Host(Resource):
 class GuestHost(Host):
     """A libvirtd of our own, and guests, on the links of `ns`. Use it in a `with` statement.
 
-    Everything runs on `cpus`. Raises UnfitError where libvirt, QEMU or what a guest is made of is
-    missing.
+    Everything runs on `cpus`, in `family` where one is given: then the guests end with that, not
+    with the host. Raises UnfitError where libvirt, QEMU or what a guest is made of is missing.
     """
 
     def __init__(
@@ -239,10 +243,11 @@ class GuestHost(Host):
         hosts: dict[str, str] | None = None,
         cpus: Collection[int] = (),
         accelerator: Accelerator = Accelerator.TCG,
+        family: Family | None = None,
     ) -> None:
         self._undo = ExitStack()
         try:
-            self.family = self._undo.enter_context(Family())
+            self.family = family or self._undo.enter_context(Family())
             self.libvirtd = self._undo.enter_context(
                 Libvirtd(
                     self.family,

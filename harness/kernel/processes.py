@@ -121,6 +121,13 @@ class Process(Resource):
         return self._popen.pid
 
     @property
+    def pid_inside(self) -> int:
+        """Its process id, as others of its family see it. Raises OSError when it is gone."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (line,) = (x for x in status.splitlines() if x.startswith("NSpid:"))
+        return int(line.split()[-1])
+
+    @property
     def stdout(self) -> str:
         """What it has written to its standard output so far."""
         return self._finished.stdout if self._finished else _contents(self._outputs[0])

@@ -195,12 +195,16 @@ class Connection(Resource):
             number: int = self.handle.getLibVersion()
         return number // 1_000_000, number // 1000 % 1000, number % 1000
 
-    def start(self, domain: Domain | str, *, paused: bool = False) -> Running:
+    def start(self, domain: Domain | str, *, paused: bool = False, bound: bool = True) -> Running:
         """Start a guest that is gone with this connection (transient, AUTODESTROY).
 
-        libvirt validates the XML with its schemas first. Raises LibvirtError.
+        One that is not `bound` stays when the connection goes; only such a one can be migrated
+        (qemuMigrationSrcIsAllowed refuses the others). libvirt validates the XML with its schemas
+        first. Raises LibvirtError.
         """
-        flags = libvirt.VIR_DOMAIN_START_VALIDATE | libvirt.VIR_DOMAIN_START_AUTODESTROY
+        flags = libvirt.VIR_DOMAIN_START_VALIDATE
+        if bound:
+            flags |= libvirt.VIR_DOMAIN_START_AUTODESTROY
         if paused:
             flags |= libvirt.VIR_DOMAIN_START_PAUSED
         text = domain if isinstance(domain, str) else domain.text

@@ -146,6 +146,12 @@ class Libvirtd(Resource):
         """What other programs of this machine connect to, while we live."""
         return f"qemu+unix:///system?socket={self.path(config.SOCKET)}"
 
+    @property
+    def pid_inside(self) -> int:
+        """The daemon's process id, as others of its family see it."""
+        assert self._daemon is not None
+        return self._daemon.pid_inside
+
     def connect(self) -> Connection:
         """A connection of its own to the daemon. Raises LibvirtError."""
         try:
