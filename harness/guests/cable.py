@@ -22,7 +22,7 @@ from harness.guests.tiny.answers import Ping
 from harness.guests.tiny.image import Image
 from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
-from harness.kernel.linkstate import LinkState, link_state, wait_for_link
+from harness.kernel.linkstate import LinkState, link_state, macvtaps, wait_for_link
 from harness.kernel.netns import NetNS
 from harness.kernel.procnet import arp_table, groups
 from harness.parts import Mode
@@ -152,13 +152,7 @@ class GuestCables(Resource):
     def macvtaps_on(self, lower: str = "") -> list[str]:
         """The names of the macvtaps on a lower device, or of all of the host."""
         index = self.state(lower).index if lower else 0
-        found = []
-        for link in self.ns.rtnl.links():
-            info = link.get_attr("IFLA_LINKINFO")
-            if info is not None and info.get_attr("IFLA_INFO_KIND") == "macvtap":
-                if not lower or link.get_attr("IFLA_LINK") == index:
-                    found.append(str(link.get_attr("IFLA_IFNAME")))
-        return sorted(found)
+        return sorted(x.name for x in macvtaps(self.ns) if not lower or x.lower == index)
 
     # ------------------------------------------------------------------ guests
 

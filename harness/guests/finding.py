@@ -12,7 +12,8 @@ class Finding:
     """`tool` does `behaviour`, where the `documentation` says otherwise or nothing.
 
     `versions` are those it was seen in; `source` is the function that does it, `commits` those of
-    the tool's own repository that brought it, where known. `test` is the case that shows it.
+    the tool's own repository that brought it, where known, `remedy` what to do instead. `test` is
+    the case that shows it.
     """
 
     key: str
@@ -22,4 +23,5 @@ class Finding:
     behaviour: str
     test: str
     source: str = ""
+    remedy: str = ""
     commits: tuple[str, ...] = ()

@@ -9,17 +9,17 @@ libvirt's own word is not taken for any of it.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-from harness.guests.expected import Expected
-from harness.kernel.linkstate import LinkState, link_state
+from harness.guests.expected import Expected, expected
+from harness.guests.nic import DirectInterface
+from harness.kernel.linkstate import LinkState, link_state, macvtaps
 from harness.kernel.netns import NetNS
+from harness.kernel.openers import read_openers
 from harness.kernel.taps import device_number
 from harness.parts import Mode
 
-__all__ = ["Seen", "look", "tap_holders", "unlike"]
+__all__ = ["Seen", "by_mac", "differences", "look", "unlike"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,53 +46,57 @@ def look(ns: NetNS, name: str) -> Seen:
     """The macvtap `name` in `ns`, as it is now. Raises KernelError when there is none."""
     link = link_state(ns, name)
     names = {found["index"]: found.get_attr("IFLA_IFNAME") for found in ns.rtnl.links()}
-    holders = tap_holders(ns, name)
+    # A descriptor whose node is gone is of an earlier device with the same number.
+    openers = [x for x in read_openers({device_number(ns, name)}) if not x.since]
     return Seen(
         link=link,
         lower=link_state(ns, names[link.lower]),
-        holders=tuple(sorted({name for name, _ in holders})),
-        queues=sum(count for _, count in holders),
+        holders=tuple(sorted({x.process for x in openers})),
+        queues=len(openers),
     )
 
 
-def tap_holders(ns: NetNS, name: str) -> list[tuple[str, int]]:
-    """Name of each process that has the tap of the macvtap `name` open, and how often."""
-    number = device_number(ns, name)
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            held = sum(entry.stat().st_rdev == number for entry in (process / "fd").iterdir())
-            if held and process.name != str(os.getpid()):
-                found.append(((process / "comm").read_text().strip(), held))
-        except OSError:  # it has ended, or is a thread of the kernel
-            continue
-    return found
+def by_mac(ns: NetNS) -> dict[str, str]:
+    """MAC address to name, of every macvtap in `ns`. Raises KernelError."""
+    return {x.mac: x.name for x in macvtaps(ns)}
 
 
-def unlike(expected: Expected, seen: Seen, *, lower_was: LinkState) -> list[str]:
-    """In what the kernel's link is not as expected, one clause each; empty when all is.
+def differences(ns: NetNS, interface: DirectInterface) -> list[str]:
+    """In what the kernel's macvtap is not as `interface`, which has a MAC, asks for."""
+    name = by_mac(ns).get(interface.mac)
+    if name is None:
+        return [f"no macvtap has the address {interface.mac}"]
+    return unlike(expected(interface), look(ns, name))
 
-    `lower_was` is the lower device before the guest was started.
+
+def unlike(asked: Expected, seen: Seen, *, lower_was: LinkState | None = None) -> list[str]:
+    """In what the kernel's link is not as `asked`, one clause each; empty when all is.
+
+    `lower_was` is the lower device before the guest was started, where that is known.
     """
     link = seen.link
+    before = lower_was or seen.lower
     # In passthrough it is that of the macvtap, whoever has made it up.
-    lower_mac = link.mac if expected.mode is Mode.PASSTHRU else lower_was.mac
+    lower_mac = link.mac if asked.mode is Mode.PASSTHRU else before.mac
     wanted: list[tuple[str, object, object]] = [
-        ("lower device", expected.lower, seen.lower.name),
-        ("mode", expected.mode, seen.mode),
-        ("state", expected.up, link.up),
-        ("MTU", expected.mtu or lower_was.mtu, link.mtu),
-        ("queues", expected.queues, seen.queues),
-        ("address of the lower device", expected.lower_mac or lower_mac, seen.lower.mac),
+        ("lower device", asked.lower, seen.lower.name),
+        ("mode", asked.mode, seen.mode),
+        ("state", asked.up, link.up),
+        ("MTU", asked.mtu or before.mtu, link.mtu),
+        ("queues", asked.queues, seen.queues),
+        ("address of the lower device", asked.lower_mac or lower_mac, seen.lower.mac),
     ]
-    if expected.name:
-        wanted.append(("name", expected.name, link.name))
-    if expected.mac:
-        wanted.append(("address", expected.mac, link.mac))
+    if asked.name:
+        wanted.append(("name", asked.name, link.name))
+    if asked.mac:
+        wanted.append(("address", asked.mac, link.mac))
+    if asked.promiscuity:
+        more = seen.lower.promiscuity - (lower_was.promiscuity if lower_was else 0)
+        wanted.append(("promiscuous lower device", True, more >= asked.promiscuity))
     found = [
-        f"{what}: {asked} was asked for, {there} is there"
-        for what, asked, there in wanted
-        if asked != there
+        f"{what}: {wish} was asked for, {there} is there"
+        for what, wish, there in wanted
+        if wish != there
     ]
     if not any("qemu" in holder for holder in seen.holders):
         found.append(f"owner: no QEMU has its tap open, but {', '.join(seen.holders) or 'nobody'}")

@@ -12,7 +12,7 @@ from harness.kernel.netns import NetNS
 from harness.kernel.waiting import look_until
 from harness.parts import Mode
 
-__all__ = ["LinkState", "MacvtapState", "link_state", "wait_for_link"]
+__all__ = ["LinkState", "MacvtapState", "link_state", "macvtaps", "wait_for_link"]
 
 _IFF_UP = 0x1
 _IFF_PROMISC = 0x100
@@ -79,6 +79,11 @@ class LinkState:
 def link_state(ns: NetNS, name: str) -> LinkState:
     """The link `name` in `ns`, as it is now. Raises KernelError when there is none."""
     return _state(ns.rtnl.link(name))
+
+
+def macvtaps(ns: NetNS) -> list[LinkState]:
+    """Every macvtap of a namespace, as it is now. Raises KernelError."""
+    return [state for state in map(_state, ns.rtnl.links()) if state.macvtap]
 
 
 def wait_for_link(

@@ -22,7 +22,8 @@ from harness.guests import (
     VirtualPortType,
     parse_domain,
 )
-from harness.guests.tools import differences, macvtaps, network_option
+from harness.guests.seen import by_mac, differences
+from harness.guests.tools import network_option
 from harness.kernel.linkstate import link_state
 from harness.kernel.waiting import look_until
 
@@ -215,17 +216,17 @@ def test_installed_guest(desk, installed, nic):
     guest = installed(nic)
     assert differences(desk.host, nic) == []
     guest.destroy()
-    assert MAC not in macvtaps(desk.host)
+    assert MAC not in by_mac(desk.host)
     assert link_state(desk.host, "low0").mac == address
 
 
 @pytest.mark.parametrize(
     ("otherwise", "says"),
     [
-        pytest.param({"mode": Mode.BRIDGE}, "mode: vepa, expected bridge", id="mode"),
-        pytest.param({"source": "low1"}, "lower: low0, expected low1", id="lower"),
-        pytest.param({"mtu": 1400}, "mtu: 1500, expected 1400", id="mtu"),
-        pytest.param({"target": "web0"}, "expected web0", id="name"),
+        pytest.param({"mode": Mode.BRIDGE}, "mode: bridge was asked for, vepa is there", id="mode"),
+        pytest.param({"source": "low1"}, "lower device: low1 was asked for, low0 is there", id="lower"),
+        pytest.param({"mtu": 1400}, "MTU: 1400 was asked for, 1500 is there", id="mtu"),
+        pytest.param({"target": "web0"}, "name: web0 was asked for", id="name"),
         pytest.param({"mac": SECOND}, f"no macvtap has the address {SECOND}", id="mac"),
     ],
 )
@@ -250,7 +251,7 @@ def test_install_refused(desk, nic, says):
     said = desk.refused(*virt_install("refused", network_option(nic)))
     assert says in said
     assert "refused" not in desk.toolbox.do("virsh", "list", "--all", "--name")
-    assert macvtaps(desk.host) == {}
+    assert by_mac(desk.host) == {}
 
 
 # ---------------------------------------------------------------------- virt-xml
@@ -343,8 +344,8 @@ def test_remove_device_that_the_guest_keeps(desk, guest):
     options = ["--remove-device", "--update", "--network", f"mac={SECOND}"]
     assert "hotunplug successful" in desk.toolbox.do("virt-xml", changed.name, *options)
     assert defined(changed, SECOND) is None
-    assert SECOND in macvtaps(desk.host)
+    assert SECOND in by_mac(desk.host)
     changed.handle.reset(0)
-    gone = look_until(lambda: SECOND not in macvtaps(desk.host), bool, within=10)
+    gone = look_until(lambda: SECOND not in by_mac(desk.host), bool, within=10)
     assert gone
     assert live(changed, SECOND) is None

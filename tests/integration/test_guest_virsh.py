@@ -27,7 +27,7 @@ from harness.guests import (
     dump_interface,
     parse_domain,
 )
-from harness.guests.tools import differences, macvtaps
+from harness.guests.seen import by_mac, differences
 from harness.kernel.links import set_mac
 from harness.kernel.linkstate import link_state
 from harness.kernel.waiting import look_until
@@ -75,7 +75,7 @@ def test_attach_interface_takes_no_mode(desk, guest):
     said = desk.refused(*command, "--source-mode", "bridge")
     assert "Invalid source mode: bridge" in said
     assert "take attach-device" in said
-    assert macvtaps(desk.host) == {}
+    assert by_mac(desk.host) == {}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -95,7 +95,7 @@ def test_attach_passthrough_beside_another(desk, guest):
     assert "error creating macvtap interface" in said
     assert "passthrough takes a link that nobody else uses" in said
     after = link_state(desk.host, "low0")
-    assert set(macvtaps(desk.host)) == {MAC}
+    assert set(by_mac(desk.host)) == {MAC}
     desk.host.rtnl.transact([set_mac("low0", before, index=after.index)])
     assert after.mac == SECOND
 
@@ -109,7 +109,7 @@ def test_mode_changed_by_unplugging(desk, guest):
     file = desk.toolbox.write("nic.xml", dump_interface(live(changed)))
     desk.toolbox.do("virsh", "detach-device", changed.name, file, "--live")
     changed.handle.reset(0)
-    assert look_until(lambda: macvtaps(desk.host), lambda x: not x, within=10) == {}
+    assert look_until(lambda: by_mac(desk.host), lambda x: not x, within=10) == {}
     plugged = replace(NIC, mode=Mode.BRIDGE)
     desk.toolbox.do(*attach(desk, changed, plugged, "--live"))
     assert differences(desk.host, plugged) == []

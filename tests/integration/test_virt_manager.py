@@ -29,7 +29,8 @@ from harness.guests import (
     dump_interface,
     parse_domain,
 )
-from harness.guests.tools import Screen, VirtManager, differences
+from harness.guests.seen import differences
+from harness.guests.tools import Screen, VirtManager
 from harness.guests.tools.desktop import reader
 from harness.kernel.processes import find_program
 from harness.kernel.waiting import look_until

@@ -30,13 +30,13 @@ from harness.guests.nic import DirectInterface
 from harness.guests.tiny.image import Image
 from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
-from harness.kernel.linkstate import LinkState, link_state
+from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS, all_at_once
 from harness.kernel.processes import Family
 from harness.parts import Guest, Mode, Port
 from harness.resource import Resource
 
-__all__ = ["EXTERNAL", "LOWER", "NAMES", "SPARE", "HostPair", "macvtaps"]
+__all__ = ["EXTERNAL", "LOWER", "NAMES", "SPARE", "HostPair"]
 
 NAMES = ("hosta", "hostb")
 LOWER = "lower"
@@ -230,9 +230,3 @@ class HostPair(Resource):
     def close(self) -> None:
         """Pull every plug; idempotent."""
         self._undo.close()
-
-
-def macvtaps(ns: NetNS) -> list[LinkState]:
-    """Every macvtap of a namespace, as it is now."""
-    found = (link_state(ns, link.get_attr("IFLA_IFNAME")) for link in ns.rtnl.links())
-    return [state for state in found if state.macvtap]

@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from harness.guests.finding import Finding
 
-__all__ = ["FINDINGS", "Finding"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """`tool` shows `behaviour`, where the `documentation` says otherwise or nothing.
-
-    `version` is the one it was seen in, `commits` are those of the tool's own repository that
-    brought it, where known, `remedy` is what to do instead, `test` the case that shows it.
-    """
-
-    key: str
-    tool: str
-    version: str
-    documentation: str
-    behaviour: str
-    test: str
-    remedy: str = ""
-    commits: tuple[str, ...] = ()
+__all__ = ["FINDINGS"]
 
 
 _GUIDE = "virtualization guide 17.12.2"
@@ -33,7 +15,7 @@ FINDINGS = (
     Finding(
         key="no-source-mode",
         tool=_VIRT_MANAGER,
-        version="4.1.0",
+        versions="4.1.0",
         documentation=f"{_GUIDE}: the NIC page has a list of source modes",
         behaviour="there is none; a new NIC is made in mode bridge (gone since 3.0.0)",
         remedy="write the mode in the XML tab, or take virt-xml --edit --network source.mode=…",
@@ -43,7 +25,7 @@ FINDINGS = (
     Finding(
         key="no-virtual-port",
         tool=_VIRT_MANAGER,
-        version="4.1.0",
+        versions="4.1.0",
         documentation=f"{_GUIDE}: VSI types are set in the Virtual port submenu",
         behaviour="there is none, neither for 802.1Qbg nor for 802.1Qbh (gone since 3.0.0)",
         remedy="write <virtualport> in the XML tab, which the preferences must allow",
@@ -53,7 +35,7 @@ FINDINGS = (
     Finding(
         key="no-device-list",
         tool=_VIRT_MANAGER,
-        version="4.1.0",
+        versions="4.1.0",
         documentation=f"{_GUIDE}: the network source lists each host device as macvtap",
         behaviour="one entry, Macvtap device…, and a name to write, which nothing checks",
         test="test_page_offers_no_device_to_choose",
@@ -61,7 +43,7 @@ FINDINGS = (
     Finding(
         key="mode-reset",
         tool=_VIRT_MANAGER,
-        version="4.1.0",
+        versions="4.1.0",
         documentation="nothing",
         behaviour=(
             "another Device name makes mode bridge of vepa, private or passthrough without a word"
@@ -74,7 +56,7 @@ FINDINGS = (
     Finding(
         key="pending-change-lost",
         tool=_VIRT_MANAGER,
-        version="4.1.0",
+        versions="4.1.0",
         documentation="changes will take effect after the next guest shutdown",
         behaviour=(
             "form and XML tab of a running guest show what runs; applying a second change in the"
@@ -86,7 +68,7 @@ FINDINGS = (
     Finding(
         key="unplugged-or-not",
         tool="virt-xml",
-        version="4.1.0",
+        versions="4.1.0",
         documentation="--remove-device --update unplugs the device",
         behaviour=(
             "it reports success after 5 s also where the guest has not let go of the NIC: the"
@@ -98,7 +80,7 @@ FINDINGS = (
     Finding(
         key="print-xml-unchecked",
         tool="virt-install",
-        version="4.1.0",
+        versions="4.1.0",
         documentation="nothing",
         behaviour="--print-xml takes any word for a mode, MAC or manager id; libvirt refuses it",
         remedy="check the XML",
@@ -107,7 +89,7 @@ FINDINGS = (
     Finding(
         key="attach-interface-vepa",
         tool="virsh",
-        version="9.0.0",
+        versions="9.0.0",
         documentation="--help: --source-mode is the mode attribute of <source/>",
         behaviour=(
             "attach-interface of type direct is always vepa: --source-mode takes vhostuser's words,"
@@ -119,7 +101,7 @@ FINDINGS = (
     Finding(
         key="filter-dropped",
         tool=_LIBVIRT,
-        version="9.0.0",
+        versions="9.0.0",
         documentation="formatnwfilter: filters are for types network, ethernet and bridge",
         behaviour=(
             "a filterref of a direct interface is dropped without a word, when it is defined as"
@@ -131,7 +113,7 @@ FINDINGS = (
     Finding(
         key="trust-forgotten",
         tool=_LIBVIRT,
-        version="9.0.0",
+        versions="9.0.0",
         documentation="nothing",
         behaviour=(
             "update-device --live takes trustGuestRxFilters and says that it has updated the"
@@ -143,7 +125,7 @@ FINDINGS = (
     Finding(
         key="passthrough-leaves-its-address",
         tool=_LIBVIRT,
-        version="9.0.0",
+        versions="9.0.0",
         documentation="nothing",
         behaviour=(
             "attaching passthrough to a link that has a macvtap is refused; the link keeps the"

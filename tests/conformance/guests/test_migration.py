@@ -78,7 +78,7 @@ def guest(pair):
 
 def left_on(host):
     """What is left of a guest's macvtaps on a host, once it had time to go."""
-    from harness.guests.migration.pair import macvtaps
+    from harness.kernel.linkstate import macvtaps
 
     return look_until(lambda: macvtaps(host.ns), lambda x: not x, within=CLEAN_WITHIN)
 
@@ -172,7 +172,8 @@ def test_hosts_with_ipv6(pair_of):
 
 def check_stayed(pair, guest, *, occupants=()):
     """The guest goes on where it is; its new host is as it was."""
-    from harness.guests.migration.pair import EXTERNAL, macvtaps
+    from harness.guests.migration.pair import EXTERNAL
+    from harness.kernel.linkstate import macvtaps
 
     target = pair.other(guest.host)
 
@@ -221,7 +222,7 @@ def slowly(pair, guest, variant="client-managed"):
     Meanwhile the target's macvtap is there, and down.
     """
     from harness.guests.migration.move import Variant, begin
-    from harness.guests.migration.pair import macvtaps
+    from harness.kernel.linkstate import macvtaps
 
     moving = begin(pair, guest, order(variant=Variant(variant), mib_per_second=SLOW))
     moving.wait_for_stream()
@@ -246,7 +247,7 @@ def test_aborted(pair, guest):
 @pytest.mark.parametrize("variant", ["p2p", "tunnelled"])
 def test_target_daemon_killed(pair, guest, variant):
     """The source notices at once; the half of a guest on the target goes with the next libvirtd."""
-    from harness.guests.migration.pair import macvtaps
+    from harness.kernel.linkstate import macvtaps
 
     moving = slowly(pair, guest, variant)
     began = time.monotonic()
