@@ -66,26 +66,19 @@ def varied(request, cables):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_macvtap(varied, mode):
-    """Lower device, mode, state, MTU, queues, name, address, owner; the lower device's address."""
-    assert varied.unlike(MODES.index(mode)) == []
+    """Lower device, mode, state, MTU, queues, name, address; the lower device's address.
 
-
-@pytest.mark.parametrize("mode", MODES)
-def test_owner(varied, mode):
-    """QEMU of this guest, and nobody else, has the tap open."""
-    holders = varied.seen(MODES.index(mode)).holders
-    assert len(holders) == 1
-    assert holders[0].startswith("qemu-system")
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_no_flags(varied, mode):
-    """None are set: passthrough is promiscuous (MACVLAN_FLAG_NOPROMISC is not asked for)."""
-    link = varied.seen(MODES.index(mode)).link
+    This guest's QEMU, and nobody else, has the tap open. No flags are set: passthrough is
+    promiscuous (MACVLAN_FLAG_NOPROMISC is not asked for).
+    """
+    number = MODES.index(mode)
+    assert varied.unlike(number) == []
+    seen = varied.seen(number)
+    assert [name.startswith("qemu-system") for name in seen.holders] == [True]
+    assert seen.link.macvtap.flags == 0
     # A trusted card that no driver has set up yet is promiscuous (virtio_net_reset in QEMU).
-    trusted = varied.wanted.interfaces[0].trust_guest_rx_filters
-    assert link.macvtap.flags == 0
-    assert trusted or (link.promiscuous, link.allmulticast) == (False, False)
+    trusted = varied.wanted.interfaces[number].trust_guest_rx_filters
+    assert trusted or (seen.link.promiscuous, seen.link.allmulticast) == (False, False)
 
 
 def test_boot_order(cables, start):
