@@ -14,6 +14,8 @@ import socket
 import stat
 import sys
 
+__all__ = ["follow"]
+
 _LONGEST = 1 << 16  # bytes of a uevent
 _MODE = 0o600
 
