@@ -6,3 +6,5 @@
 `wire` and `inside` run in the guest too, on a bare Python: they import nothing of the rest, and
 nor does this.
 """
+
+__all__: list[str] = []
