@@ -36,7 +36,7 @@ FINDINGS = (
         key="passthrough-leaves-lower-down",
         tool="libvirt",
         versions="9.0.0",
-        documentation="nothing",
+        documentation="nothing; in the source, that it has the same address as the macvtap",
         behaviour="with an interface in passthrough the lower device goes down when the guest is "
         "suspended (until it is resumed) or the interface unplugged, and after that stays down",
         source="qemuInterfaceStopDevice takes it down with the macvtap; only "

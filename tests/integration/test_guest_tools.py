@@ -224,7 +224,9 @@ def test_installed_guest(desk, installed, nic):
     ("otherwise", "says"),
     [
         pytest.param({"mode": Mode.BRIDGE}, "mode: bridge was asked for, vepa is there", id="mode"),
-        pytest.param({"source": "low1"}, "lower device: low1 was asked for, low0 is there", id="lower"),
+        pytest.param(
+            {"source": "low1"}, "lower device: low1 was asked for, low0 is there", id="lower"
+        ),
         pytest.param({"mtu": 1400}, "MTU: 1400 was asked for, 1500 is there", id="mtu"),
         pytest.param({"target": "web0"}, "name: web0 was asked for", id="name"),
         pytest.param({"mac": SECOND}, f"no macvtap has the address {SECOND}", id="mac"),

@@ -20,7 +20,7 @@ WHY = "Invalid argument"
 @pytest.mark.parametrize("second", ALL)
 def test_second_guest(cables, start, refuses, second):
     """No guest of any mode beside one in passthrough; that one does not suffer."""
-    p = start(cables.nic(Mode.PASSTHRU))
+    p = start(cables.nic(Mode.PASSTHRU), paused=True)
     lower = p.wanted.interfaces[0].source
     with refuses(EXISTS, WHY, lower):
         start(cables.nic(second, source=lower))
@@ -31,7 +31,7 @@ def test_second_guest(cables, start, refuses, second):
 @pytest.mark.parametrize("first", OTHERS)
 def test_passthrough_beside(cables, start, refuses, first):
     """No passthrough beside a guest of another mode, which does not suffer."""
-    a = start(cables.nic(first))
+    a = start(cables.nic(first), paused=True)
     lower = a.wanted.interfaces[0].source
     with refuses(EXISTS, WHY, lower):
         start(cables.nic(Mode.PASSTHRU, source=lower))
@@ -51,9 +51,9 @@ def test_one_guest_twice(cables, start, refuses):
 def test_after_the_first_has_gone(cables, start):
     """Passthrough ends with its guest: the next may have any mode."""
     nic = cables.nic(Mode.PASSTHRU)
-    start(nic).close()
+    start(nic, paused=True).close()
     for mode in ALL:
-        guest = start(cables.nic(mode, source=nic.source))
+        guest = start(cables.nic(mode, source=nic.source), paused=True)
         assert guest.unlike() == []
         guest.close()
         assert cables.unrestored(nic.source) == []
@@ -79,7 +79,7 @@ def test_restored(cables, start, mode):
 
 def test_refused_second_keeps_the_address(cables, start):
     """After a second passthrough was refused, the first one's end leaves its address behind."""
-    p = start(cables.nic(Mode.PASSTHRU))
+    p = start(cables.nic(Mode.PASSTHRU), paused=True)
     nic = p.wanted.interfaces[0]
     with pytest.raises(LibvirtError):
         start(cables.nic(Mode.PASSTHRU, source=nic.source))
@@ -90,7 +90,7 @@ def test_refused_second_keeps_the_address(cables, start):
 
 def test_refused_other_keeps_nothing(cables, start):
     """Not so after one in another mode was refused."""
-    p = start(cables.nic(Mode.PASSTHRU))
+    p = start(cables.nic(Mode.PASSTHRU), paused=True)
     lower = p.wanted.interfaces[0].source
     for mode in OTHERS:
         with pytest.raises(LibvirtError):

@@ -73,12 +73,17 @@ def test_otherwise(asked, seen, said):
     assert found.startswith(said)
 
 
-def test_passthrough_changes_its_lower_device():
-    asked = replace(ASKED, mode=Mode.PASSTHRU, lower_mac=LINK.mac)
-    seen = replace(
-        link(macvtap=replace(STATE, mode=Mode.PASSTHRU)), lower=replace(LOWER, mac=LINK.mac)
-    )
-    assert unlike(asked, seen, lower_was=LOWER) == []
+@pytest.mark.parametrize(
+    ("promiscuity", "found"),
+    [(1, []), (0, ["promiscuous lower device: True was asked for, False is there"])],
+    ids=["promiscuous", "not"],
+)
+def test_passthrough_changes_its_lower_device(promiscuity, found):
+    """Its address, which may be made up, and what it lets in."""
+    asked = replace(ASKED, mode=Mode.PASSTHRU, mac="", promiscuity=1)
+    lower = replace(LOWER, mac=LINK.mac, promiscuity=promiscuity)
+    seen = replace(link(macvtap=replace(STATE, mode=Mode.PASSTHRU)), lower=lower)
+    assert unlike(asked, seen, lower_was=LOWER) == found
 
 
 def test_no_macvtap():
