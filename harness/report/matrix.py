@@ -41,6 +41,7 @@ _WORST_FIRST = (
 )
 # What pytest's -k takes for a word; anything else is a syntax error there.
 _KEYWORD = re.compile(r"[\w:+\-.\[\]\\/]+")
+_GUESTS = "guests/"  # the folder of the suite that `hairpin run` leaves to `hairpin guests`
 _OPERATORS = frozenset({"and", "or", "not"})
 
 
@@ -234,6 +235,7 @@ def reproduce(record: Record) -> str:
     """
     if record.case.startswith((".", "/")):
         return f"hairpin run {shlex.quote(record.case)}"
+    command = "hairpin guests" if record.case.startswith(_GUESTS) else "hairpin run"
     name = record.case.rpartition("::")[2]
     words = [word for word in _KEYWORD.findall(name) if word not in _OPERATORS]
-    return f"hairpin run -k {shlex.quote(' and '.join(words))}" if words else "hairpin run"
+    return f"{command} -k {shlex.quote(' and '.join(words))}" if words else command
