@@ -208,9 +208,11 @@ class Host(Resource):
 
     def start_all(self, several: Sequence[Wanted]) -> list[RealGuest]:
         """Start guests at once; all of them are up when it returns."""
-        guests = [self.start(wanted) for wanted in several]
-        all_at_once(partial(_wait_for, guest) for guest in guests)
-        return guests
+        all_at_once(partial(self._bring_up, wanted) for wanted in several)
+        return [self.guests[wanted.name] for wanted in several]
+
+    def _bring_up(self, wanted: Wanted) -> Agent:
+        return self.start(wanted).agent
 
     def adopt(self, wanted: Wanted, running: Running) -> RealGuest:
         """A guest of ours that has come otherwise: restored, migrated, found after a restart."""
@@ -316,7 +318,3 @@ class GuestHost(Host):
         for guest in self.guests.values():
             guest.hang_up()
         self._undo.close()
-
-
-def _wait_for(guest: RealGuest) -> Agent:
-    return guest.agent
