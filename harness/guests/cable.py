@@ -25,6 +25,7 @@ from harness.kernel import links
 from harness.kernel.linkstate import LinkState, link_state, macvtaps, wait_for_link
 from harness.kernel.netns import NetNS
 from harness.kernel.procnet import arp_table, groups
+from harness.kernel.waiting import look_until
 from harness.parts import Mode
 from harness.resource import Resource
 
@@ -38,6 +39,7 @@ EACH_MODE = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE, Mode.PASSTHRU)
 _LOWER_INDEX, _FAR_INDEX = 10_000, 20_000
 _PREFIX = 24
 _ANSWERS_WITHIN = 1.0  # seconds
+_RESTORED_WITHIN = 5.0
 
 
 class GuestCables(Resource):
@@ -127,17 +129,22 @@ class GuestCables(Resource):
         return int(lower.removeprefix("low"))
 
     def unrestored(self, lower: str) -> list[str]:
-        """In what a lower device is not as it was before its first guest, one clause each.
+        """In what a lower device is not, and does not become, as it was before its first guest.
 
+        One clause each. libvirt restores it last, after the macvtap and the XML have gone.
         Whether it is up is left out: `harness.guests.found` says why.
         """
-        was, now = self.host.before[lower], self.state(lower)
-        what = ("mac", "mtu", "promiscuity", "promiscuous", "allmulti", "master")
-        return [
-            f"{name} of {lower}: {getattr(was, name)} before, {getattr(now, name)} now"
-            for name in what
-            if getattr(was, name) != getattr(now, name)
-        ]
+        was = self.host.before[lower]
+
+        def look() -> list[str]:
+            now = self.state(lower)
+            return [
+                f"{name} of {lower}: {getattr(was, name)} before, {getattr(now, name)} now"
+                for name in ("mac", "mtu", "promiscuity", "promiscuous", "allmulti", "master")
+                if getattr(was, name) != getattr(now, name)
+            ]
+
+        return look_until(look, lambda found: not found, within=_RESTORED_WITHIN)
 
     def give_back(self, lower: str) -> None:
         """Give a lower device the address that it had before its first guest, and bring it up."""

@@ -22,8 +22,8 @@ def test_in_and_out(cables, guest, mode):
     assert cables.wrong(guest, [number]) == []
     guest.detach(number)
     assert nic.mac not in guest.macs()
-    assert cables.macvtaps_on() == others
     assert cables.unrestored(nic.source) == []
+    assert cables.macvtaps_on() == others
 
 
 def test_again(cables, guest):

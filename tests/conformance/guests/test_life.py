@@ -56,11 +56,18 @@ def indexes(guest):
     return [guest.seen(number).link.index for number in range(len(MODES))]
 
 
-def is_gone(cables, guest):
-    """Nothing of the guest is left in the kernel, and the lower devices are as before."""
-    lowers = [nic.source for nic in guest.wanted.interfaces]
-    left = [name for lower in lowers for name in cables.macvtaps_on(lower)]
-    return left + [clause for lower in lowers for clause in cables.unrestored(lower)]
+def left_by(cables, wanted):
+    """What a guest has left behind: its macvtaps, and what its lower devices were not before.
+
+    libvirt restores these after those have gone, so both are waited for where nobody asked it to.
+    """
+
+    def look():
+        lowers = [nic.source for nic in wanted.interfaces]
+        left = [name for lower in lowers for name in cables.macvtaps_on(lower)]
+        return left + [clause for lower in lowers for clause in cables.unrestored(lower)]
+
+    return look_until(look, lambda left: not left, within=GONE_WITHIN)
 
 
 def wait_until_off(cables, guest):
@@ -71,7 +78,7 @@ def wait_until_off(cables, guest):
         lambda: guest.running.state, lambda x: x is State.SHUT_OFF, within=GONE_WITHIN
     )
     assert state is State.SHUT_OFF
-    assert is_gone(cables, guest) == []
+    assert left_by(cables, guest.wanted) == []
 
 
 # ---------------------------------------------------------------------- its processors
@@ -133,7 +140,7 @@ def test_saved_and_restored(cables, living):
     capture = agent.capture(card)
     living.hang_up()
     living.running.save(SAVED)
-    assert is_gone(cables, living) == []
+    assert left_by(cables, living.wanted) == []
     living.running = cables.host.connection.restore(SAVED, living.name)
     assert living.agent.hello.boot == boot
     assert capture.number in living.agent.hello.captures
@@ -173,7 +180,7 @@ def test_libvirtd_again(own_cables):
         assert own_cables.wrong(guest) == [], ended
         assert indexes(guest) == before, ended
     guest.close()
-    assert is_gone(own_cables, guest) == []
+    assert left_by(own_cables, guest.wanted) == []
 
 
 # Starts a guest and stays, as any client of libvirt's.
@@ -210,9 +217,4 @@ def test_client_goes(cables, how):
         with host.family.spawn(cables.ns, client) as process:
             process.wait_until(lambda: "started" in process.stdout)
             assert len(there()) == len(MODES)
-    assert look_until(there, lambda names: not names, within=GONE_WITHIN) == []
-
-    def wrong():  # libvirt gives the address back a moment after the macvtap has gone
-        return [clause for lower in lowers for clause in cables.unrestored(lower)]
-
-    assert look_until(wrong, lambda clauses: not clauses, within=GONE_WITHIN) == []
+    assert left_by(cables, wanted) == []

@@ -117,6 +117,7 @@ def test_unplugged_leaves_the_lower_down(cables, guest, mode):
     """Unplugging a NIC in passthrough leaves its lower device down, and in no other mode."""
     nic = cables.nic(mode)
     guest.detach(guest.attach(nic))
+    assert cables.unrestored(nic.source) == []
     assert cables.state(nic.source).up is (mode is not Mode.PASSTHRU)
 
 
