@@ -24,10 +24,13 @@ from harness import Guest, Mode, Stimulus, Switch, Topology
 from harness.guests.accelerator import working_accelerator
 from harness.guests.bed import GuestBed
 from harness.guests.daemon import Libvirtd
+from harness.guests.host import GuestHost, Wanted
+from harness.guests.nic import DirectInterface
 from harness.guests.tiny.image import image
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family
 from harness.kernel.waiting import look_until
+from harness.testbed.wiring import Wiring
 
 ROUNDS = 7
 MODES = (Mode.BRIDGE, Mode.VEPA, Mode.PRIVATE)
@@ -63,9 +66,20 @@ def one_round(timed: Times) -> None:
             connection = libvirtd.connect()
             connection.handle.getCapabilities()
         libvirtd.close()
+    with Wiring(Topology()) as wiring:
+        wiring.build()
+        nics = [
+            DirectInterface(source="lower", mode=MODES[0], model="virtio", target=name)
+            for name in "ab"
+        ]
+        with (
+            GuestHost(wiring.host, image()) as host,
+            timed("two guests up, each agent answering"),
+        ):
+            host.start_all([Wanted(nic.target, (nic,)) for nic in nics])
     accelerator = working_accelerator(image())
     with timed("all of it: bridge, vepa, private × hairpin, from nothing to the last ping"):
-        with timed("testbed with two guests up, heard and reached"):
+        with timed("testbed with libvirtd and two guests up, heard and reached"):
             bed = GuestBed(topology(MODES[0], hairpin=False), image(), accelerator=accelerator)
         with bed, timed("matrix: frame, broadcast, ping, TCP in six networks"):
             for mode in MODES:
