@@ -86,6 +86,13 @@ def test_passthrough_changes_its_lower_device(promiscuity, found):
     assert unlike(asked, seen, lower_was=LOWER) == found
 
 
+def test_passthrough_that_is_down_lets_in_nothing_yet():
+    asked = replace(ASKED, mode=Mode.PASSTHRU, mac="", promiscuity=1, up=False)
+    down = replace(LINK, up=False, macvtap=replace(STATE, mode=Mode.PASSTHRU))
+    seen = replace(SEEN, link=down, lower=replace(LOWER, mac=LINK.mac))
+    assert unlike(asked, seen, lower_was=LOWER) == []
+
+
 def test_no_macvtap():
     with pytest.raises(ValueError, match="macvtap0 is no macvtap"):
         _ = link(macvtap=None).mode
