@@ -57,7 +57,10 @@ class Recording(Resource):
             every = socket.htons(ETH_P_ALL)
             # Not bound: Python would want a link's name for that.
             self._socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every))
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+            except PermissionError:  # in a user namespace: as much as net.core.rmem_max lets us
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         except OSError as error:
             raise KernelError("record frames", error.errno or 0) from error
