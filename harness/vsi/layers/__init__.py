@@ -26,9 +26,9 @@ from harness.vsi.layers.vdp import (
 
 __all__ = [
     "ECP",
+    "LLDPEVB",
     "ECPDraft",
     "LLDPChassisID",
-    "LLDPEVB",
     "LLDPEVBDraft",
     "LLDPEnd",
     "LLDPFrame",

@@ -23,8 +23,8 @@ from harness.vsi.layers.tlv import MOST_TLVS, PDU, TLV, tlv_chooser
 from harness.vsi.numbers import ETHERTYPE_LLDP
 
 __all__ = [
-    "LLDPChassisID",
     "LLDPEVB",
+    "LLDPChassisID",
     "LLDPEVBDraft",
     "LLDPEnd",
     "LLDPFrame",
