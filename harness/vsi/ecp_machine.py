@@ -32,9 +32,10 @@ Payload = tuple[Association, ...]
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """VDP has something to say."""
+    """VDP has something to say; what is `dispensable` is dropped first where too much waits."""
 
     payload: Payload
+    dispensable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class EcpSender:
     most: int = 1024
     sequence: int = 0
     current: Payload | None = None
-    waiting: tuple[Payload, ...] = ()
+    waiting: tuple[Submit, ...] = ()
     copies: int = 0
     deadline: float | None = None
     errors: int = 0
@@ -107,7 +108,7 @@ def send(
 ) -> tuple[EcpSender, tuple[Sent, ...]]:
     """The machine after `event`, and what comes of it, in order."""
     if isinstance(event, Submit):
-        return _submit(state, event.payload, now)
+        return _submit(state, event, now)
     if isinstance(event, Acknowledged):
         if state.current is None or event.sequence != state.sequence:
             return state, ()
@@ -120,11 +121,13 @@ def send(
     return _next(replace(state, errors=state.errors + 1), (given_up,), now)
 
 
-def _submit(state: EcpSender, payload: Payload, now: float) -> tuple[EcpSender, tuple[Sent, ...]]:
+def _submit(state: EcpSender, event: Submit, now: float) -> tuple[EcpSender, tuple[Sent, ...]]:
     dropped: tuple[Sent, ...] = ()
-    waiting = (*state.waiting, payload)
+    waiting = (*state.waiting, event)
     if len(waiting) > state.most:
-        dropped, waiting = (Dropped(waiting[0]),), waiting[1:]
+        number = next((i for i, one in enumerate(waiting) if one.dispensable), 0)
+        dropped = (Dropped(waiting[number].payload),)
+        waiting = waiting[:number] + waiting[number + 1 :]
     state = replace(state, waiting=waiting)
     return _next(state, dropped, now) if state.current is None else (state, dropped)
 
@@ -138,7 +141,7 @@ def _next(
     state = replace(
         state,
         sequence=state.sequence % 0xFFFF + 1,  # as lldpad's inc_seqno, never 0
-        current=state.waiting[0],
+        current=state.waiting[0].payload,
         waiting=state.waiting[1:],
         copies=0,
     )

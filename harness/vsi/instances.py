@@ -58,6 +58,10 @@ class Instances:
             del self._owners[instance]
         self._lost.get(port, set()).discard(instance)
 
+    def has_lost(self, port: str) -> bool:
+        """Whether there is something that `lost` would give."""
+        return bool(self._lost.get(port))
+
     def lost(self, port: str) -> tuple[bytes, ...]:
         """What `port` has lost to others since it last asked."""
         return tuple(sorted(self._lost.pop(port, ())))

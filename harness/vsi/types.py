@@ -1,15 +1,15 @@
 """The VSI type database: what the bridge knows of each manager's types, as TOML.
 
-    [[type]]
-    manager = 11            # libvirt's manager id
-    id = 1193047
-    version = 2             # left out: any
-    vlan = 100              # 0: whichever the station names
-    reflective_relay = true
-    macs = ["52:54:00"]     # left out: any
-    formats = [2]           # of filter info; left out: any
-    most = 16               # entries of filter info
-    refuse = 0              # an error code: the type exists, and nobody gets it
+[[type]]
+manager = 11            # libvirt's manager id
+id = 1193047
+version = 2             # left out: any
+vlan = 100              # 0: whichever the station names
+reflective_relay = true
+macs = ["52:54:00"]     # left out: any
+formats = [2]           # of filter info; left out: any
+most = 16               # entries of filter info
+refuse = 0              # an error code: the type exists, and nobody gets it
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ def _check(found: VsiType, where: str) -> None:
     for prefix in found.macs:
         if not _PREFIX.fullmatch(prefix):
             allowed = "its first octets, as 52:54:00"
-            raise TopologyError(f"{where}.macs", f"{prefix!r} begins no MAC address", allowed=allowed)
+            raise TopologyError(
+                f"{where}.macs", f"{prefix!r} begins no MAC address", allowed=allowed
+            )
     for form in found.formats:
         if form not in list(FilterFormat):
             allowed = ", ".join(f"{x.value} ({x.name})" for x in FilterFormat)
