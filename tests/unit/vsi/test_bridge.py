@@ -13,7 +13,7 @@ from harness.vsi.bridge import Bridge
 from harness.vsi.events import EventKind
 from harness.vsi.facts import Command, Dialect, EcpFrame, LldpFrame
 from harness.vsi.faults import Fault, FaultKind, Faults
-from harness.vsi.frames import read
+from harness.vsi.frames import read, write
 from harness.vsi.instances import Instances, Second
 from harness.vsi.lldp_machine import EvbPolicy
 from harness.vsi.types import parse_types
@@ -161,7 +161,6 @@ def test_types_decide(station, dialect, fields, code):
         octets = bytearray()
         peer.sequence = 1
         frame = EcpFrame(dialect, peer.address, bytes(6), 1, associations=(station.vsi(ASSOCIATE),))
-        from harness.vsi.frames import write
 
         octets += write(frame)
         octets[octets.index(b"\x02\x00\x01\x52\x54")] = 3
@@ -411,6 +410,7 @@ STEPS = st.lists(
         st.integers(1, 4),
         st.sampled_from([0.0, 0.05, 0.3, 5.0, 20.0]),
     ),
+    min_size=5,
     max_size=40,
 )
 FAULTS = st.lists(
