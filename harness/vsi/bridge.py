@@ -10,30 +10,27 @@ come, sends what either gives, and asks `forwards` and `reflects` for each other
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 from harness.vsi import ecp_machine, lldp_machine, vdp_machine
-from harness.vsi.events import Event, EventKind, Outcome
+from harness.vsi.events import EventKind, Outcome
 from harness.vsi.facts import (
     Association,
     Command,
     Dialect,
     EcpFrame,
     LldpFrame,
-    Malformed,
     Refusal,
-    Vsi,
 )
-from harness.vsi.faults import Fault, FaultKind, Faults
-from harness.vsi.frames import read, write
+from harness.vsi.faults import FaultKind, Faults
+from harness.vsi.frames import read
 from harness.vsi.gate import Gate
 from harness.vsi.instances import Instances, Owner
 from harness.vsi.lldp_machine import DRAFT_TIMERS, EvbMachine, EvbPolicy, EvbTimers
 from harness.vsi.numbers import NEAREST_BRIDGE, NEAREST_CUSTOMER_BRIDGE, VDP_SUBTYPE, refusal_code
+from harness.vsi.outbox import Outbox
 from harness.vsi.table import Entry, VsiTable
 from harness.vsi.types import VsiType, VsiTypes
 from harness.vsi.vdp_machine import Decision, VsiMachine, VsiState
@@ -69,17 +66,13 @@ class Bridge:
     ) -> None:
         self.port = port
         self._types = types
-        self._faults = faults or Faults()
+        self._out = Outbox(faults or Faults(), most)
         self._instances = Instances() if instances is None else instances
         self._address = address
         self._most = most
         self._evb = EvbMachine(replace(policy, most_vsis=most), address, next_send=now)
         self._gate = Gate()
         self._table = VsiTable(most)
-        self._later: list[tuple[float, int, Callable[[float], None]]] = []
-        self._order = itertools.count()
-        self._frames: list[bytes] = []
-        self._events: list[Event] = []
         self._senders: dict[Dialect, ecp_machine.EcpSender] = {}
         self._receivers: dict[Dialect, ecp_machine.EcpReceiver] = {}
         for dialect in Dialect:
@@ -92,7 +85,7 @@ class Bridge:
         found = read(frame)
         if found is None:
             return Outcome()
-        self._told(now, EventKind.HEARD, found)
+        self._out.told(now, EventKind.HEARD, found)
         if isinstance(found, LldpFrame):
             self._lldp(lldp_machine.Heard(found), now)
         elif isinstance(found, EcpFrame):
@@ -102,8 +95,7 @@ class Bridge:
 
     def advance(self, now: float) -> Outcome:
         """What comes of the time being `now`."""
-        while self._later and self._later[0][0] <= now:
-            heapq.heappop(self._later)[2](now)
+        self._out.catch_up(now)
         while entry := self._table.overdue(now):
             self._speak(entry, self._vdp(entry, vdp_machine.Passed(), now), now)
         for dialect in Dialect:
@@ -116,7 +108,7 @@ class Bridge:
         if self._instances.has_lost(self.port):
             return -math.inf
         times = [self._table.deadline, *(sender.deadline for sender in self._senders.values())]
-        times += [at for at, _, _ in self._later[:1]]
+        times.append(self._out.deadline)
         return min([self._evb.deadline, *(at for at in times if at is not None)])
 
     def forwards(self, src: bytes, vlan: int = 0) -> bool:
@@ -181,14 +173,16 @@ class Bridge:
         for output in outputs:
             match output:
                 case lldp_machine.SendLldp(frame):
-                    if not self._fault(FaultKind.NO_EVB, (), now):
-                        self._emit(frame, now)
+                    if not self._out.fault(FaultKind.NO_EVB, (), now):
+                        self._out.emit(frame, now)
                 case lldp_machine.RelayChanged(on):
-                    self._note(now, EventKind.RELAY, "reflective relay " + ("on" if on else "off"))
+                    self._out.note(
+                        now, EventKind.RELAY, "reflective relay " + ("on" if on else "off")
+                    )
                 case lldp_machine.TimersChanged(timers):
                     self._retime(timers)
                 case lldp_machine.Forgotten():
-                    self._note(now, EventKind.FORGOTTEN, "the station's LLDP is over")
+                    self._out.note(now, EventKind.FORGOTTEN, "the station's LLDP is over")
 
     def _retime(self, timers: EvbTimers) -> None:
         """What runs already keeps its end; what begins from now on has the new timers."""
@@ -211,16 +205,16 @@ class Bridge:
             self._send(frame.dialect, ecp_machine.Acknowledged(frame.sequence), now)
             return
         asked = frame.associations
-        if self._fault(FaultKind.NO_ACK, asked, now):
+        if self._out.fault(FaultKind.NO_ACK, asked, now):
             return
         self._acknowledge(frame, now)
         self._receivers[frame.dialect], new = ecp_machine.receive(
             self._receivers[frame.dialect], frame.src, frame.sequence
         )
         if not new:
-            self._note(now, EventKind.DUPLICATE, f"sequence {frame.sequence} again")
+            self._out.note(now, EventKind.DUPLICATE, f"sequence {frame.sequence} again")
             return
-        if self._fault(FaultKind.RESET, asked, now):
+        if self._out.fault(FaultKind.RESET, asked, now):
             self._reset(now)
             return
         replies: list[Association] = []
@@ -231,8 +225,8 @@ class Bridge:
 
     def _acknowledge(self, frame: EcpFrame, now: float) -> None:
         asked = frame.associations
-        wrong = self._fault(FaultKind.WRONG_SEQUENCE, asked, now)
-        late = self._fault(FaultKind.LATE_ACK, asked, now)
+        wrong = self._out.fault(FaultKind.WRONG_SEQUENCE, asked, now)
+        late = self._out.fault(FaultKind.LATE_ACK, asked, now)
         acknowledgement = EcpFrame(
             frame.dialect,
             self._address,
@@ -241,11 +235,13 @@ class Bridge:
             acknowledge=True,
             subtype=frame.subtype,
         )
-        for _ in range(2 if self._fault(FaultKind.DUPLICATE, asked, now) else 1):
+        for _ in range(2 if self._out.fault(FaultKind.DUPLICATE, asked, now) else 1):
             if late:
-                self._after(late.seconds, now, lambda then: self._emit(acknowledgement, then))
+                self._out.after(
+                    late.seconds, now, lambda then: self._out.emit(acknowledgement, then)
+                )
             else:
-                self._emit(acknowledgement, now)
+                self._out.emit(acknowledgement, now)
 
     def _submit(self, dialect: Dialect, replies: tuple[Association, ...], now: float) -> None:
         """One VDPDU for what was asked by one, but for a second manager, which takes another."""
@@ -272,14 +268,14 @@ class Bridge:
                         associations=payload,
                         subtype=_SUBTYPES[dialect],
                     )
-                    doubled = copy == 1 and self._fault(FaultKind.DUPLICATE, payload, now)
+                    doubled = copy == 1 and self._out.fault(FaultKind.DUPLICATE, payload, now)
                     for _ in range(2 if doubled else 1):
-                        self._emit(frame, now)
+                        self._out.emit(frame, now)
                 case ecp_machine.GivenUp(sequence):
-                    self._note(now, EventKind.GIVEN_UP, f"sequence {sequence} unacknowledged")
+                    self._out.note(now, EventKind.GIVEN_UP, f"sequence {sequence} unacknowledged")
                 case ecp_machine.Dropped(payload):
                     text = f"too many answers wait: {len(payload)} associations unanswered"
-                    self._note(now, EventKind.DROPPED, text)
+                    self._out.note(now, EventKind.DROPPED, text)
 
     # ------------------------------------------------------------------ VDP
 
@@ -302,7 +298,7 @@ class Bridge:
             return [self._refused(asked, dialect, Refusal.OUT_OF_SYNC)]
         entry.station = frame.src
         replies = self._vdp(entry, vdp_machine.Request(asked), now)
-        return [one for one in replies if not self._fault(FaultKind.NO_ANSWER, (one,), now)]
+        return [one for one in replies if not self._out.fault(FaultKind.NO_ANSWER, (one,), now)]
 
     def _refused(self, asked: Association, dialect: Dialect, why: Refusal) -> Association:
         return vdp_machine.answered(asked, dialect, Decision(refusal_code(dialect, why), hard=True))
@@ -320,19 +316,23 @@ class Bridge:
                         decision = self._decide(association, entry, now)
                         todo += [decision] if decision else []
                     case vdp_machine.Reply(association, alive):
-                        if not (alive and self._fault(FaultKind.NO_KEEPALIVE, (association,), now)):
+                        if not (
+                            alive and self._out.fault(FaultKind.NO_KEEPALIVE, (association,), now)
+                        ):
                             replies.append(association)
                     case vdp_machine.Moved(before, after, why):
-                        self._note(now, EventKind.MOVED, f"{before} → {after}: {why}", entry.vsi)
+                        self._out.note(
+                            now, EventKind.MOVED, f"{before} → {after}: {why}", entry.vsi
+                        )
         self._settle(instance, entry, now)
         return replies
 
     def _decide(self, asked: Association, entry: Entry, now: float) -> Decision | None:
         """What becomes of a request; None where that takes longer than the resource wait delay."""
         dialect = entry.machine.dialect
-        if self._fault(FaultKind.RESOURCE_WAIT, (asked,), now):
+        if self._out.fault(FaultKind.RESOURCE_WAIT, (asked,), now):
             return None
-        refuse = self._fault(FaultKind.REFUSE, (asked,), now)
+        refuse = self._out.fault(FaultKind.REFUSE, (asked,), now)
         if refuse:
             return Decision(refuse.code, keep=refuse.keep, hard=refuse.hard)
         found = self._types.find(asked.vsi) if self._types is not None else None
@@ -347,17 +347,19 @@ class Bridge:
             return Decision(objection, hard=True)
         entry.vsi = asked.vsi
         entry.kind = found if isinstance(found, VsiType) else None
-        rewrite = self._fault(FaultKind.REWRITE_VID, (asked,), now)
+        rewrite = self._out.fault(FaultKind.REWRITE_VID, (asked,), now)
         self._withdraw_later(asked, now)
         if rewrite is None:
             return Decision()
         return Decision(filters=tuple(replace(one, vid=rewrite.vid) for one in asked.filters))
 
     def _withdraw_later(self, asked: Association, now: float) -> None:
-        fault = self._fault(FaultKind.DE_ASSOCIATE, (asked,), now)
+        fault = self._out.fault(FaultKind.DE_ASSOCIATE, (asked,), now)
         if fault:
             instance = asked.vsi.instance
-            self._after(fault.seconds, now, lambda then: self._withdraw(instance, then, "told to"))
+            self._out.after(
+                fault.seconds, now, lambda then: self._withdraw(instance, then, "told to")
+            )
 
     def _settle(self, instance: bytes, entry: Entry, now: float) -> None:
         """Make gate, owner and timer agree with what the machine has come to."""
@@ -376,7 +378,7 @@ class Bridge:
         oldest = self._table.oldest_unfinished()
         if oldest is None:
             return False
-        self._note(now, EventKind.DROPPED, "made room for another", oldest.vsi)
+        self._out.note(now, EventKind.DROPPED, "made room for another", oldest.vsi)
         self._withdraw(oldest.vsi.instance, now, "no room")
         return True
 
@@ -396,7 +398,7 @@ class Bridge:
             self._vdp(entry, vdp_machine.Reset(), now)
         for dialect, sender in self._senders.items():
             self._start_ecp(dialect, sender.sequence)
-        self._later.clear()
+        self._out.forget()
         self._lldp(lldp_machine.LinkUp(), now)
 
     def _start_ecp(self, dialect: Dialect, sequence: int) -> None:
@@ -411,26 +413,6 @@ class Bridge:
         instance = self._gate.find(src, vlan)
         return self._table.find(instance) if instance else None
 
-    def _fault(self, kind: FaultKind, asked: tuple[Association, ...], now: float) -> Fault | None:
-        fault = self._faults.take(kind, asked)
-        if fault:
-            self._note(now, EventKind.FAULT, kind, asked[0].vsi if asked else None)
-        return fault
-
-    def _after(self, seconds: float, now: float, work: Callable[[float], None]) -> None:
-        if len(self._later) < self._most:
-            heapq.heappush(self._later, (now + seconds, next(self._order), work))
-
-    def _emit(self, frame: EcpFrame | LldpFrame, now: float) -> None:
-        self._frames.append(write(frame))
-        self._told(now, EventKind.SENT, frame)
-
-    def _told(self, now: float, kind: EventKind, frame: EcpFrame | LldpFrame | Malformed) -> None:
-        self._events.append(Event(now, kind, frame=frame))
-
-    def _note(self, now: float, kind: EventKind, text: str, vsi: Vsi | None = None) -> None:
-        self._events.append(Event(now, kind, text, vsi))
-
     def _outcome(self, now: float) -> Outcome:
         """What has gathered, after what others' ports and the number of VSIs bring with them."""
         for instance in self._instances.lost(self.port):
@@ -439,6 +421,4 @@ class Bridge:
             self._lldp(lldp_machine.VsisChanged(len(self._gate)), now)
         if now >= self._evb.deadline:
             self._lldp(lldp_machine.Passed(), now)
-        outcome = Outcome(tuple(self._frames), tuple(self._events))
-        self._frames, self._events = [], []
-        return outcome
+        return self._out.outcome()
