@@ -10,11 +10,11 @@ come, sends what either gives, and asks `forwards` and `reflects` for each other
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 
-from harness.vsi import ecp_machine, lldp_machine, vdp_machine
+from harness.vsi import lldp_machine, vdp_machine
+from harness.vsi.ecp_port import EcpPort
 from harness.vsi.events import EventKind, Outcome
 from harness.vsi.facts import (
     Association,
@@ -29,7 +29,7 @@ from harness.vsi.frames import read
 from harness.vsi.gate import Gate
 from harness.vsi.instances import Instances, Owner
 from harness.vsi.lldp_machine import DRAFT_TIMERS, EvbMachine, EvbPolicy, EvbTimers
-from harness.vsi.numbers import NEAREST_BRIDGE, NEAREST_CUSTOMER_BRIDGE, VDP_SUBTYPE, refusal_code
+from harness.vsi.numbers import refusal_code
 from harness.vsi.outbox import Outbox
 from harness.vsi.table import Entry, VsiTable
 from harness.vsi.types import VsiType, VsiTypes
@@ -38,8 +38,6 @@ from harness.vsi.vdp_machine import Decision, VsiMachine, VsiState
 __all__ = ["Bridge"]
 
 _ADDRESS = bytes.fromhex("020000005709")
-_TO = {Dialect.RATIFIED: NEAREST_CUSTOMER_BRIDGE, Dialect.DRAFT: NEAREST_BRIDGE}
-_SUBTYPES = {Dialect.RATIFIED: VDP_SUBTYPE, Dialect.DRAFT: 0}
 
 
 class Bridge:
@@ -68,15 +66,16 @@ class Bridge:
         self._types = types
         self._out = Outbox(faults or Faults(), most)
         self._instances = Instances() if instances is None else instances
-        self._address = address
         self._most = most
         self._evb = EvbMachine(replace(policy, most_vsis=most), address, next_send=now)
         self._gate = Gate()
         self._table = VsiTable(most)
-        self._senders: dict[Dialect, ecp_machine.EcpSender] = {}
-        self._receivers: dict[Dialect, ecp_machine.EcpReceiver] = {}
-        for dialect in Dialect:
-            self._start_ecp(dialect, sequence)
+        self._ecps = {
+            dialect: EcpPort(
+                self._out, dialect, address, self.timers(dialect), most=most, sequence=sequence
+            )
+            for dialect in Dialect
+        }
 
     # ------------------------------------------------------------------ what it is asked
 
@@ -98,8 +97,8 @@ class Bridge:
         self._out.catch_up(now)
         while entry := self._table.overdue(now):
             self._speak(entry, self._vdp(entry, vdp_machine.Passed(), now), now)
-        for dialect in Dialect:
-            self._send(dialect, ecp_machine.Passed(), now)
+        for ecp in self._ecps.values():
+            ecp.advance(now)
         return self._outcome(now)
 
     @property
@@ -107,7 +106,7 @@ class Bridge:
         """When `advance` is to be called, if nothing is received before; it may be past."""
         if self._instances.has_lost(self.port):
             return -math.inf
-        times = [self._table.deadline, *(sender.deadline for sender in self._senders.values())]
+        times = [self._table.deadline, *(ecp.deadline for ecp in self._ecps.values())]
         times.append(self._out.deadline)
         return min([self._evb.deadline, *(at for at in times if at is not None)])
 
@@ -186,98 +185,35 @@ class Bridge:
 
     def _retime(self, timers: EvbTimers) -> None:
         """What runs already keeps its end; what begins from now on has the new timers."""
-        ratified = Dialect.RATIFIED
-        self._senders[ratified] = replace(
-            self._senders[ratified], ack=timers.ack, retries=timers.retries
-        )
+        self._ecps[Dialect.RATIFIED].retime(timers)
         for entry in self.vsis:
-            if entry.machine.dialect is ratified:
+            if entry.machine.dialect is Dialect.RATIFIED:
                 entry.machine = replace(
                     entry.machine,
                     keepalive=timers.keepalive,
                     resource_wait=timers.resource_wait,
                 )
 
-    # ------------------------------------------------------------------ ECP
+    # ------------------------------------------------------------------ VDP
 
     def _ecp(self, frame: EcpFrame, now: float) -> None:
-        if frame.acknowledge:
-            self._send(frame.dialect, ecp_machine.Acknowledged(frame.sequence), now)
+        if not self._ecps[frame.dialect].take(frame, now):
             return
-        asked = frame.associations
-        if self._out.fault(FaultKind.NO_ACK, asked, now):
-            return
-        self._acknowledge(frame, now)
-        self._receivers[frame.dialect], new = ecp_machine.receive(
-            self._receivers[frame.dialect], frame.src, frame.sequence
-        )
-        if not new:
-            self._out.note(now, EventKind.DUPLICATE, f"sequence {frame.sequence} again")
-            return
-        if self._out.fault(FaultKind.RESET, asked, now):
+        if self._out.fault(FaultKind.RESET, frame.associations, now):
             self._reset(now)
             return
         replies: list[Association] = []
-        for association in asked:
+        for association in frame.associations:
             replies += self._request(association, frame, now)
-        if replies:
-            self._submit(frame.dialect, tuple(replies), now)
+        self._submit(frame.dialect, replies, now)
 
-    def _acknowledge(self, frame: EcpFrame, now: float) -> None:
-        asked = frame.associations
-        wrong = self._out.fault(FaultKind.WRONG_SEQUENCE, asked, now)
-        late = self._out.fault(FaultKind.LATE_ACK, asked, now)
-        acknowledgement = EcpFrame(
-            frame.dialect,
-            self._address,
-            _TO[frame.dialect],
-            (frame.sequence + 1) % 0x10000 if wrong else frame.sequence,
-            acknowledge=True,
-            subtype=frame.subtype,
-        )
-        for _ in range(2 if self._out.fault(FaultKind.DUPLICATE, asked, now) else 1):
-            if late:
-                self._out.after(
-                    late.seconds, now, lambda then: self._out.emit(acknowledgement, then)
-                )
-            else:
-                self._out.emit(acknowledgement, now)
+    def _submit(self, dialect: Dialect, replies: list[Association], now: float) -> None:
+        """Send answers; where too much waits, refusals and what is said of the gone go first."""
 
-    def _submit(self, dialect: Dialect, replies: tuple[Association, ...], now: float) -> None:
-        """One VDPDU for what was asked by one, but for a second manager, which takes another."""
-        for _, group in itertools.groupby(replies, key=lambda one: one.vsi.manager):
-            payload = tuple(group)
-            said = [one.status.code or not self._table.find(one.vsi.instance) for one in payload]
-            self._send(dialect, ecp_machine.Submit(payload, dispensable=all(said)), now)
+        def dispensable(one: Association) -> bool:
+            return bool(one.status.code) or self._table.find(one.vsi.instance) is None
 
-    def _send(
-        self,
-        dialect: Dialect,
-        event: ecp_machine.Submit | ecp_machine.Acknowledged | ecp_machine.Passed,
-        now: float,
-    ) -> None:
-        self._senders[dialect], outputs = ecp_machine.send(self._senders[dialect], event, now)
-        for output in outputs:
-            match output:
-                case ecp_machine.Transmit(sequence, payload, copy):
-                    frame = EcpFrame(
-                        dialect,
-                        self._address,
-                        _TO[dialect],
-                        sequence,
-                        associations=payload,
-                        subtype=_SUBTYPES[dialect],
-                    )
-                    doubled = copy == 1 and self._out.fault(FaultKind.DUPLICATE, payload, now)
-                    for _ in range(2 if doubled else 1):
-                        self._out.emit(frame, now)
-                case ecp_machine.GivenUp(sequence):
-                    self._out.note(now, EventKind.GIVEN_UP, f"sequence {sequence} unacknowledged")
-                case ecp_machine.Dropped(payload):
-                    text = f"too many answers wait: {len(payload)} associations unanswered"
-                    self._out.note(now, EventKind.DROPPED, text)
-
-    # ------------------------------------------------------------------ VDP
+        self._ecps[dialect].submit(replies, now, dispensable=dispensable)
 
     def _request(self, asked: Association, frame: EcpFrame, now: float) -> list[Association]:
         """The answers to one association TLV that can be given now."""
@@ -388,26 +324,17 @@ class Bridge:
             self._speak(entry, self._vdp(entry, vdp_machine.Withdraw(why), now), now)
 
     def _speak(self, entry: Entry, replies: list[Association], now: float) -> None:
-        if replies:
-            self._submit(entry.machine.dialect, tuple(replies), now)
+        self._submit(entry.machine.dialect, replies, now)
 
     # ------------------------------------------------------------------ odds and ends
 
     def _reset(self, now: float) -> None:
         for entry in self.vsis:
             self._vdp(entry, vdp_machine.Reset(), now)
-        for dialect, sender in self._senders.items():
-            self._start_ecp(dialect, sender.sequence)
+        for dialect, ecp in self._ecps.items():
+            ecp.restart(self.timers(dialect))
         self._out.forget()
         self._lldp(lldp_machine.LinkUp(), now)
-
-    def _start_ecp(self, dialect: Dialect, sequence: int) -> None:
-        """Begin anew behind `sequence`: a station takes one that it knows for a copy."""
-        timers = self.timers(dialect)
-        self._senders[dialect] = ecp_machine.EcpSender(
-            timers.ack, timers.retries, most=self._most, sequence=sequence
-        )
-        self._receivers[dialect] = ecp_machine.EcpReceiver()
 
     def _of(self, src: bytes, vlan: int) -> Entry | None:
         instance = self._gate.find(src, vlan)

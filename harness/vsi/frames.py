@@ -34,7 +34,7 @@ from harness.vsi.numbers import (
     VDP_SUBTYPE,
 )
 
-__all__ = ["read", "write"]
+__all__ = ["read", "size", "write"]
 
 _SHORT = struct.Struct("!H")
 _HEADER = struct.Struct("!HH")
@@ -85,6 +85,12 @@ def write(frame: EcpFrame | LldpFrame) -> bytes:
         raise ValueError(f"a field does not fit: {error}") from None
     end = b"\0\0" if not frame.acknowledge else b""
     return (frame.dst + frame.src + head + tlvs + end).ljust(_LEAST_FRAME, b"\0")
+
+
+def size(association: Association) -> int:
+    """How many octets its TLV has, in the dialect that takes more."""
+    entry = _ENTRIES.get(association.filter_format)  # type: ignore[call-overload]
+    return 2 + _DRAFT_ASSOCIATION.size + len(association.filters) * (entry.size if entry else 0)
 
 
 # ---------------------------------------------------------------------- reading

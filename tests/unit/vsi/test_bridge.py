@@ -382,8 +382,7 @@ def test_a_flood_costs_the_well_behaved_nothing(station, command):
     peer.ask(ASSOCIATE, 1, now=2.0)
     peer.wait(17.0)
     assert peer.bridge.forwards(MAC)
-    sender = peer.bridge._senders[Dialect.RATIFIED]
-    assert len(sender.waiting) <= 100
+    assert peer.bridge._ecps[Dialect.RATIFIED].waiting <= 100
     assert len(peer.bridge._table._due) <= 2 * 100 + 65
     if command is ASSOCIATE:
         refused = [e.frame for e in peer.events if e.kind is EventKind.DROPPED]
@@ -466,3 +465,40 @@ def test_what_always_holds(station, steps, faults, second, dialect):
         peer.wait(now + 100.0)  # no keepalives: whatever there was is over
         assert peer.bridge.vsis == ()
     assert len(shared) == 0
+
+
+TLVS = st.lists(
+    st.tuples(st.sampled_from([0, 1, 2, 3, 4, 5, 6, 127]), st.binary(max_size=60)).map(
+        lambda kv: (kv[0] << 9 | len(kv[1])).to_bytes(2, "big") + kv[1]
+    )
+    | st.sampled_from([
+        bytes.fromhex("0a100b") + bytes(15),
+        bytes.fromhex("0621001234570205") + bytes(16) + bytes.fromhex("0200015254000000010000"),
+        bytes.fromhex("0619001234570205") + bytes(16) + bytes.fromhex("090000"),
+        bytes.fromhex("fe26001b3f0202000b12345702") + bytes(16)
+        + bytes.fromhex("0200015254000000010000"),
+    ]),
+    max_size=60,
+).map(b"".join)  # fmt: skip
+
+
+@settings(derandomize=True, deadline=None, max_examples=150, database=None)
+@given(st.sampled_from(["894010010001", "88b7001b3f000000000001", "88cc"]), TLVS)
+def test_any_octets_get_an_answer_that_fits(head, tlvs):
+    """Nothing raises, each request is acknowledged, and no answer is larger than a frame."""
+    bridge = Bridge()
+    octets = (bytes(12) + bytes.fromhex(head) + tlvs)[:1514]
+    outcome = bridge.receive(octets, 0.0)
+    said = [read(frame) for frame in outcome.frames]
+    assert all(len(frame) <= 1514 for frame in outcome.frames)
+    acks = [one for one in said if isinstance(one, EcpFrame) and one.acknowledge]
+    assert len(acks) == (head != "88cc")
+
+
+def test_answers_that_do_not_fit_one_frame(station):
+    """Sixty requests that name no manager are answered in two ECPDUs, which name one."""
+    peer = station()
+    tlv = bytes.fromhex("0619001234570205") + bytes(16) + bytes.fromhex("020000")
+    octets = bytes(12) + bytes.fromhex("894010010001") + tlv * 55
+    peer.take(peer.bridge.receive(octets, 0.0), 0.0)
+    assert [answer.status.value for answer in peer.answers] == [0x51] * 55
