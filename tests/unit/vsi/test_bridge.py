@@ -389,6 +389,16 @@ def test_a_flood_costs_the_well_behaved_nothing(station, command):
         assert refused
 
 
+def test_refusals_give_way_to_answers(station):
+    """Where too much waits for a station that acknowledges late, it is not what it can use."""
+    peer = station(most=2, deaf=True)
+    for number in range(1, 9):
+        peer.ask(ASSOCIATE, number)
+    peer.deaf = False
+    peer.wait(5.0)
+    assert {answer.vsi.instance[-1] for answer in peer.answers if not answer.status.code} == {1, 2}
+
+
 def test_an_unfinished_vsi_gives_way_the_oldest_first(station):
     peer = station(most=2)
     peer.ask(PRE, 1)
@@ -464,6 +474,7 @@ def test_what_always_holds(station, steps, faults, second, dialect):
     for peer in peers.values():
         peer.wait(now + 100.0)  # no keepalives: whatever there was is over
         assert peer.bridge.vsis == ()
+        assert len(peer.bridge._gate) == 0
     assert len(shared) == 0
 
 
@@ -502,3 +513,5 @@ def test_answers_that_do_not_fit_one_frame(station):
     octets = bytes(12) + bytes.fromhex("894010010001") + tlv * 55
     peer.take(peer.bridge.receive(octets, 0.0), 0.0)
     assert [answer.status.value for answer in peer.answers] == [0x51] * 55
+    sent = [event.frame for event in peer.events if event.kind is EventKind.SENT]
+    assert max(len(write(frame)) for frame in sent) <= 1514
