@@ -4,7 +4,8 @@
     ├── UsageError            what was asked for makes no sense            exit 2
     │   ├── DomainError       domain or network XML that cannot be read
     │   ├── TopologyError     a topology, or the file it comes from
-    │   └── StimulusError     a stimulus that its topology cannot send
+    │   ├── StimulusError     a stimulus that its topology cannot send
+    │   └── VsiTypesError     a database of VSI types that cannot be read
     ├── UnfitError            this machine cannot do it; has a remedy      exit 3
     ├── KernelError           the kernel refused an operation              exit 3
     │   └── ForeignTapError   an opened tap is not the one asked for
@@ -36,6 +37,7 @@ __all__ = [
     "TopologyError",
     "UnfitError",
     "UsageError",
+    "VsiTypesError",
 ]
 
 
@@ -99,6 +101,23 @@ class TopologyError(UsageError):
 
 class StimulusError(UsageError):
     """A stimulus that the topology it is applied to cannot send."""
+
+
+class VsiTypesError(UsageError):
+    """A database of VSI types that cannot be read, or says what cannot be.
+
+    `field` is where (``type[1].vlan``), `problem` what is wrong with it, `allowed` what may stand
+    there; `line` is counted from 1.
+    """
+
+    def __init__(self, field: str, problem: str, *, allowed: str, file: str, line: int) -> None:
+        self.field = field
+        self.problem = problem
+        self.allowed = allowed
+        self.file = file
+        self.line = line
+        hint = f"; allowed: {allowed}" if allowed else ""
+        super().__init__(f"{file}:{line}: {field}: {problem}{hint}")
 
 
 class UnfitError(HairpinError):
