@@ -99,7 +99,7 @@ GUESTS = ["guests", "-k", "test_matrix or test_domains"]
     "signum", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name
 )
 @pytest.mark.parametrize(
-    ("command", "attempts", "longest"), [(RUN, 12, 1.6), (GUESTS, 17, 6.0)], ids=["run", "guests"]
+    ("command", "attempts", "longest"), [(RUN, 12, 1.6), (GUESTS, 8, 6.0)], ids=["run", "guests"]
 )
 def test_killed_at_random_moments(tmp_path, command, attempts, longest, signum):
     """Several runs each, ended somewhere between start and finish."""
