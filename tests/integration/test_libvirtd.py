@@ -4,6 +4,7 @@ NetNS ── sandbox ── libvirtd            NetNS ── sandbox ── libv
 """
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -101,11 +102,27 @@ def test_what_it_has_learnt_is_kept(make, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     first = make()
     first.connect().handle.getCapabilities()
-    first.connect()
+    first.close()
     kept = list(tmp_path.glob("hairpin/libvirt/*.xml"))
     assert kept
     second = make()
     assert second.path(f"/var/cache/libvirt/qemu/capabilities/{kept[0].name}").exists()
+
+
+def test_what_no_longer_holds_is_learnt_anew(make, tmp_path, monkeypatch):
+    """Another QEMU has come: what was kept of the old one does not stay."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = make()
+    first.connect().handle.getCapabilities()
+    first.close()
+    kept = sorted(tmp_path.glob("hairpin/libvirt/*.xml"))
+    for path in kept:  # libvirt goes by the time of the program's last change
+        text = path.read_text()
+        path.write_text(re.sub(r"<qemuctime>\d+<", "<qemuctime>1<", text))
+    again = make()
+    again.connect().handle.getCapabilities()
+    again.close()
+    assert not [path.name for path in kept if "<qemuctime>1<" in path.read_text()]
 
 
 def test_a_daemon_that_cannot_start_says_why(daemon, monkeypatch):

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Collection
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -155,12 +155,10 @@ class Libvirtd(Resource):
     def connect(self) -> Connection:
         """A connection of its own to the daemon. Raises LibvirtError."""
         try:
-            connection = Connection.open(self.uri)
+            return Connection.open(self.uri)
         except LibvirtError as error:
             said = self.log_tail()  # a daemon that cannot set itself up listens for a moment
             raise (KernelError("start libvirtd", 0, said) if said else error) from error
-        self._keep()
-        return connection
 
     def path(self, inside: str) -> Path:
         """A file of the daemon's, as every process of the machine can reach it."""
@@ -180,14 +178,18 @@ class Libvirtd(Resource):
 
     def _keep(self) -> None:
         """Keep what the daemon has found out about QEMU, for the next one."""
-        known = {x.name for x in _kept()}
+        # What no longer held (another QEMU), it has found out anew and written under the same name.
+        known = {x.name: x.read_bytes() for x in _kept()}
         for found in self.path(config.CACHE).glob("*.xml"):
-            if found.name not in known:
-                keep(cache_folder("libvirt") / found.name, found.read_bytes())
+            data = found.read_bytes()
+            if known.get(found.name) != data:
+                keep(cache_folder("libvirt") / found.name, data)
 
     def close(self) -> None:
         """End the daemon and its guests; idempotent."""
         if self._daemon is not None:
+            with suppress(OSError, UnfitError):  # a cache is not worth a failure
+                self._keep()
             self._daemon.close()
             self._daemon = None
         self._undo.close()
