@@ -137,17 +137,27 @@ def chosen_in(node: Any) -> str:
     return str(child.get_name()) if child else ""
 
 
+def look_until(look: Callable[[], Any], within: float) -> Any:
+    """What `look` returns once that is not None; None after so many seconds."""
+    give_up = time.monotonic() + within
+    while (seen := look()) is None and time.monotonic() <= give_up:
+        # No event says that what is shown is complete: a toolkit tells of each part by itself, and
+        # of some not at all. So the whole is looked at again, after a pause that lets it draw.
+        time.sleep(_LOOK_AGAIN)
+    return seen
+
+
 def await_any(wanted: list[Thing], within: float) -> tuple[int, Any]:
     """Place in the list and node of the first that shows up. Raises Missing."""
-    give_up = time.monotonic() + within
-    while True:
-        for place, what in enumerate(wanted):
-            node = find(what)
-            if node is not None:
-                return place, node
-        if time.monotonic() > give_up:
-            raise Missing(f"not shown within {within:g} s: {json.dumps(wanted)}")
-        time.sleep(_LOOK_AGAIN)
+
+    def look() -> tuple[int, Any] | None:
+        nodes = ((place, find(what)) for place, what in enumerate(wanted))
+        return next((found for found in nodes if found[1] is not None), None)
+
+    shown: tuple[int, Any] | None = look_until(look, within)
+    if shown is None:
+        raise Missing(f"not shown within {within:g} s: {json.dumps(wanted)}")
+    return shown
 
 
 def await_one(request: Thing) -> Any:
@@ -178,11 +188,8 @@ def wait(request: Thing) -> int:
 def wait_gone(request: Thing) -> bool:
     """Until it is shown no more."""
     within = request.get("within", _WITHIN)
-    give_up = time.monotonic() + within
-    while find(request["what"]) is not None:
-        if time.monotonic() > give_up:
-            raise Missing(f"still shown after {within:g} s: {json.dumps(request['what'])}")
-        time.sleep(_LOOK_AGAIN)
+    if look_until(lambda: True if find(request["what"]) is None else None, within) is None:
+        raise Missing(f"still shown after {within:g} s: {json.dumps(request['what'])}")
     return True
 
 
