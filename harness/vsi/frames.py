@@ -33,6 +33,7 @@ from harness.vsi.numbers import (
     ETHERTYPE_ECP_DRAFT,
     VDP_SUBTYPE,
 )
+from harness.vsi.tlvs import ORGANIZATIONAL, tlv, tlvs_of
 
 __all__ = ["read", "size", "write"]
 
@@ -50,10 +51,9 @@ _ENTRIES = {
 _TYPES = {command: number for number, command in COMMANDS.items()}
 _MODES = {command: number for number, command in DRAFT_COMMANDS.items()}
 _ID_FORMATS = frozenset(IdFormat)
-_END, _MANAGER, _ORGANIZATIONAL = 0, 5, 127
+_MANAGER = 5
 _DRAFT_VDP = 2
 _HEADER_AT = 14
-_MOST_TLV = 511
 _LEAST_FRAME = 60  # IEEE 802.3, 4A.4.2: minFrameSize without FCS
 
 
@@ -114,21 +114,13 @@ def _read_ratified(frame: bytes) -> EcpFrame | Malformed:
     )
 
 
-def _ratified_tlvs(frame: bytes, at: int) -> tuple[tuple[Association, ...], tuple[str, ...]]:
+def _ratified_tlvs(frame: bytes, start: int) -> tuple[tuple[Association, ...], tuple[str, ...]]:
     """The associations of a VDPDU: a manager id, then what it manages (41.1, 41.4)."""
     found: list[Association] = []
     faults: list[str] = []
     manager, problem = b"", "it comes before any VSI manager id"
-    end = len(frame)
-    while at + 2 <= end:
-        word = frame[at] << 8 | frame[at + 1]
-        kind, length = word >> 9, word & 0x1FF
-        at += 2
-        if kind == _END:
-            break
-        if at + length > end:
-            faults.append(f"TLV {kind} of {length} octets where {end - at} are left")
-            break
+    tlvs, cut_off = tlvs_of(frame, start)
+    for kind, at, length in tlvs:
         if kind in COMMANDS:
             if length < _ASSOCIATION.size:
                 faults.append(f"TLV {kind} of {length} octets is too short for an association")
@@ -143,10 +135,9 @@ def _ratified_tlvs(frame: bytes, at: int) -> tuple[tuple[Association, ...], tupl
                 faults.append("a second VSI manager id")
             else:
                 manager, problem = frame[at : at + 16], ""
-        elif kind != _ORGANIZATIONAL:
+        elif kind != ORGANIZATIONAL:
             faults.append(f"TLV {kind} is not known")
-        at += length
-    return tuple(found), tuple(faults)
+    return tuple(found), (*faults, *cut_off)
 
 
 def _ratified_association(
@@ -219,20 +210,12 @@ def _read_draft(frame: bytes) -> EcpFrame | Malformed | None:
     )
 
 
-def _draft_tlvs(frame: bytes, at: int) -> tuple[tuple[Association, ...], tuple[str, ...]]:
+def _draft_tlvs(frame: bytes, start: int) -> tuple[tuple[Association, ...], tuple[str, ...]]:
     found: list[Association] = []
     faults: list[str] = []
-    end = len(frame)
-    while at + 2 <= end:
-        word = frame[at] << 8 | frame[at + 1]
-        kind, length = word >> 9, word & 0x1FF
-        at += 2
-        if kind == _END:
-            break
-        if at + length > end:
-            faults.append(f"TLV {kind} of {length} octets where {end - at} are left")
-            break
-        if kind != _ORGANIZATIONAL:
+    tlvs, cut_off = tlvs_of(frame, start)
+    for kind, at, length in tlvs:
+        if kind != ORGANIZATIONAL:
             faults.append(f"TLV {kind} is not known")
         elif frame[at : at + 4] == DRAFT_OUI + bytes([_DRAFT_VDP]):
             if length < _DRAFT_ASSOCIATION.size:
@@ -243,8 +226,7 @@ def _draft_tlvs(frame: bytes, at: int) -> tuple[tuple[Association, ...], tuple[s
                     faults.append(association)
                 else:
                     found.append(association)
-        at += length
-    return tuple(found), tuple(faults)
+    return tuple(found), (*faults, *cut_off)
 
 
 def _draft_association(frame: bytes, at: int, length: int) -> Association | str:
@@ -272,18 +254,12 @@ def _ratified_head(frame: EcpFrame) -> bytes:
     managers = {association.vsi.manager for association in frame.associations}
     if len(managers) > 1:
         raise ValueError("the associations of one VDPDU have one VSI manager")
-    return head + b"".join(_tlv(_MANAGER, manager) for manager in managers)
+    return head + b"".join(tlv(_MANAGER, manager) for manager in managers)
 
 
 def _draft_head(frame: EcpFrame) -> bytes:
     head = _DRAFT_HEADER.pack(DRAFT_OUI, 0, frame.subtype, frame.acknowledge, frame.sequence)
     return _SHORT.pack(ETHERTYPE_ECP_DRAFT) + head
-
-
-def _tlv(kind: int, value: bytes) -> bytes:
-    if len(value) > _MOST_TLV:
-        raise ValueError(f"a TLV has at most {_MOST_TLV} octets, not {len(value)}")
-    return _SHORT.pack(kind << 9 | len(value)) + value
 
 
 def _ratified_tlv(association: Association) -> bytes:
@@ -298,7 +274,7 @@ def _ratified_tlv(association: Association) -> bytes:
         association.filter_format,
         len(association.filters),
     )
-    return _tlv(_TYPES[association.command], fixed + _filters(association))
+    return tlv(_TYPES[association.command], fixed + _filters(association))
 
 
 def _draft_tlv(association: Association) -> bytes:
@@ -316,7 +292,7 @@ def _draft_tlv(association: Association) -> bytes:
         association.filter_format,
         len(association.filters),
     )
-    return _tlv(_ORGANIZATIONAL, fixed + _filters(association))
+    return tlv(ORGANIZATIONAL, fixed + _filters(association))
 
 
 def _filters(association: Association) -> bytes:

@@ -6,6 +6,7 @@ import struct
 
 from harness.vsi.facts import DraftEvb, Evb, EvbMode, LldpFrame, Malformed
 from harness.vsi.numbers import DRAFT_OUI, ETHERTYPE_LLDP, IEEE_OUI
+from harness.vsi.tlvs import ORGANIZATIONAL, tlv, tlvs_of
 
 __all__ = ["read_lldp", "write_lldp"]
 
@@ -14,14 +15,16 @@ _DRAFT = struct.Struct("!BBBBHHB")
 _EVB_PREFIX = IEEE_OUI + b"\x0d"
 _DRAFT_PREFIX = DRAFT_OUI + b"\0"
 _EVB_SIZE = 5
-_END, _CHASSIS, _PORT, _TTL, _ORGANIZATIONAL = 0, 1, 2, 3, 127
+_CHASSIS, _PORT, _TTL = 1, 2, 3
+_TLVS_AT = 14
 _MODES = {mode.value: mode for mode in EvbMode}
 _LEAST_FRAME = 60
 
 
 def read_lldp(frame: bytes) -> LldpFrame | Malformed:
     """What an LLDPDU says of EVB. Never raises."""
-    tlvs, faults = _tlvs(frame)
+    places, faults = tlvs_of(frame, _TLVS_AT)
+    tlvs = [(kind, frame[at : at + length]) for kind, at, length in places]
     if [kind for kind, _ in tlvs[:3]] != [_CHASSIS, _PORT, _TTL]:
         return Malformed("LLDPDU does not begin with chassis id, port id and time to live")
     chassis, port, ttl = (value for _, value in tlvs[:3])
@@ -31,7 +34,7 @@ def read_lldp(frame: bytes) -> LldpFrame | Malformed:
     for kind, value in tlvs[3:]:
         if kind in (_CHASSIS, _PORT, _TTL):
             return Malformed(f"LLDPDU has TLV {kind} twice")
-        if kind != _ORGANIZATIONAL:
+        if kind != ORGANIZATIONAL:
             continue
         if value.startswith(_EVB_PREFIX):
             if len(value) < 4 + _EVB_SIZE or evb:
@@ -45,22 +48,6 @@ def read_lldp(frame: bytes) -> LldpFrame | Malformed:
                 draft = DraftEvb(*_DRAFT.unpack_from(value, 4))
     seconds = _SHORT.unpack_from(ttl)[0]
     return LldpFrame(frame[6:12], frame[:6], chassis, port, seconds, evb, draft, tuple(faults))
-
-
-def _tlvs(frame: bytes) -> tuple[list[tuple[int, bytes]], list[str]]:
-    found: list[tuple[int, bytes]] = []
-    at, end = 14, len(frame)
-    while at + 2 <= end:
-        word = frame[at] << 8 | frame[at + 1]
-        kind, length = word >> 9, word & 0x1FF
-        at += 2
-        if kind == _END:
-            break
-        if at + length > end:
-            return found, [f"TLV {kind} of {length} octets where {end - at} are left"]
-        found.append((kind, frame[at : at + length]))
-        at += length
-    return found, []
 
 
 def _evb(value: bytes) -> Evb:
@@ -86,25 +73,19 @@ def write_lldp(frame: LldpFrame) -> bytes:
     """The octets of an LLDPDU. Raises ValueError where a field is too large for its place."""
     try:
         tlvs = [
-            _tlv(_CHASSIS, frame.chassis),
-            _tlv(_PORT, frame.port),
-            _tlv(_TTL, _SHORT.pack(frame.ttl)),
+            tlv(_CHASSIS, frame.chassis),
+            tlv(_PORT, frame.port),
+            tlv(_TTL, _SHORT.pack(frame.ttl)),
         ]
         if frame.draft:
             draft = frame.draft
-            tlvs.append(_tlv(_ORGANIZATIONAL, _DRAFT_PREFIX + _packed_draft(draft)))
+            tlvs.append(tlv(ORGANIZATIONAL, _DRAFT_PREFIX + _packed_draft(draft)))
         if frame.evb:
-            tlvs.append(_tlv(_ORGANIZATIONAL, _EVB_PREFIX + _packed_evb(frame.evb)))
+            tlvs.append(tlv(ORGANIZATIONAL, _EVB_PREFIX + _packed_evb(frame.evb)))
     except struct.error as error:
         raise ValueError(f"a field does not fit: {error}") from None
     head = frame.dst + frame.src + _SHORT.pack(ETHERTYPE_LLDP)
     return (head + b"".join(tlvs) + b"\0\0").ljust(_LEAST_FRAME, b"\0")
-
-
-def _tlv(kind: int, value: bytes) -> bytes:
-    if len(value) > 511:
-        raise ValueError(f"a TLV has at most 511 octets, not {len(value)}")
-    return _SHORT.pack(kind << 9 | len(value)) + value
 
 
 def _packed_draft(draft: DraftEvb) -> bytes:
