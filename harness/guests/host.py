@@ -209,7 +209,7 @@ class Host(Resource):
     def start_all(self, several: Sequence[Wanted]) -> list[RealGuest]:
         """Start guests at once; all of them are up when it returns."""
         for wanted in several:
-            self.remember(wanted.interfaces)  # by netlink, which is for one thread at a time
+            self.remember(wanted.interfaces)  # as they are before any of them is there
         all_at_once(partial(self._bring_up, wanted) for wanted in several)
         return [self.guests[wanted.name] for wanted in several]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -102,9 +103,13 @@ class Request:
 
 
 class Rtnl:
-    """An rtnetlink socket in the namespace of the thread that makes it."""
+    """An rtnetlink socket in the namespace of the thread that makes it.
+
+    Threads take turns: on one socket each would take the other's answers.
+    """
 
     def __init__(self) -> None:
+        self._turn = threading.Lock()
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
         )
@@ -134,51 +139,54 @@ class Rtnl:
 
     def _transact_piece(self, requests: tuple[Request, ...]) -> KernelError | None:
         """The first refusal, if there is one."""
-        pending = dict(enumerate(requests, self._sequence + 1))
-        self._sequence += len(requests)
-        self._socket.send(b"".join([r.encoded(sequence) for sequence, r in pending.items()]))
-        refused: KernelError | None = None
-        while pending:
-            for kind, flags, sequence, body in self._receive():
-                if kind != _NLMSG_ERROR or sequence not in pending:
-                    continue
-                request = pending.pop(sequence)
-                (code,) = _ERROR.unpack_from(body)
-                if code and refused is None:
-                    detail = _extended_ack(body) if flags & _NLM_F_ACK_TLVS else ""
-                    refused = KernelError(request.purpose, -code, detail)
-        return refused
+        with self._turn:
+            pending = dict(enumerate(requests, self._sequence + 1))
+            self._sequence += len(requests)
+            self._socket.send(b"".join([r.encoded(sequence) for sequence, r in pending.items()]))
+            refused: KernelError | None = None
+            while pending:
+                for kind, flags, sequence, body in self._receive():
+                    if kind != _NLMSG_ERROR or sequence not in pending:
+                        continue
+                    request = pending.pop(sequence)
+                    (code,) = _ERROR.unpack_from(body)
+                    if code and refused is None:
+                        detail = _extended_ack(body) if flags & _NLM_F_ACK_TLVS else ""
+                        refused = KernelError(request.purpose, -code, detail)
+            return refused
 
     def link(self, name: str) -> Any:
         """The link of that name, as a decoded pyroute2 message. Raises KernelError."""
         message = LinkMessage()
         message["attrs"] = [("IFLA_IFNAME", name)]
         request = Request.of(f"read link {name}", message, RTM_GETLINK, NLM_F_REQUEST)
-        self._sequence += 1
-        self._socket.send(request.encoded(self._sequence))
-        while True:
-            for kind, flags, sequence, body in self._receive():
-                if sequence != self._sequence:
-                    continue
-                if kind == _NLMSG_ERROR:
-                    (code,) = _ERROR.unpack_from(body)
-                    detail = _extended_ack(body) if flags & _NLM_F_ACK_TLVS else ""
-                    raise KernelError(request.purpose, -code, detail)
-                return _decoded(kind, body)
+        with self._turn:
+            self._sequence += 1
+            self._socket.send(request.encoded(self._sequence))
+            while True:
+                for kind, flags, sequence, body in self._receive():
+                    if sequence != self._sequence:
+                        continue
+                    if kind == _NLMSG_ERROR:
+                        (code,) = _ERROR.unpack_from(body)
+                        detail = _extended_ack(body) if flags & _NLM_F_ACK_TLVS else ""
+                        raise KernelError(request.purpose, -code, detail)
+                    return _decoded(kind, body)
 
     def links(self) -> list[Any]:
         """All links, as decoded pyroute2 messages."""
         message = LinkMessage()
         request = Request.of("list links", message, RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP)
-        self._sequence += 1
-        self._socket.send(request.encoded(self._sequence))
-        found: list[Any] = []
-        while True:
-            for kind, _, _, body in self._receive():
-                if kind == _NLMSG_DONE:
-                    return found
-                if kind == RTM_NEWLINK:
-                    found.append(_decoded(kind, body))
+        with self._turn:
+            self._sequence += 1
+            self._socket.send(request.encoded(self._sequence))
+            found: list[Any] = []
+            while True:
+                for kind, _, _, body in self._receive():
+                    if kind == _NLMSG_DONE:
+                        return found
+                    if kind == RTM_NEWLINK:
+                        found.append(_decoded(kind, body))
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         data = self._socket.recv(1 << 18)

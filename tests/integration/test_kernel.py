@@ -5,6 +5,7 @@ import pytest
 from harness import External, Guest, KernelError, Lower, Mode, Port, Stimulus, Switch, Topology
 from harness.kernel.features import probe
 from harness.kernel.links import add_macvtap
+from harness.kernel.netns import on_thread
 from harness.kernel.privileges import ensure_namespaces
 from harness.testbed import Barrier, Testbed
 from harness.testbed.drift import drift
@@ -61,6 +62,19 @@ def test_refusal_names_the_operation():
         second = Guest("q", mac="02:68:70:01:00:09")
         with pytest.raises(KernelError, match=r"add macvtap q: EINVAL \(Invalid argument\)"):
             wiring.host.rtnl.transact([add_macvtap(second, index=99, lower=wiring.index["lower"])])
+
+
+def test_threads_take_turns():
+    """On one socket: nobody takes another's answer, and nobody waits for ever for his."""
+    with Wiring(Topology([Guest("a"), Guest("b")])) as wiring:
+        wiring.build()
+        rtnl = wiring.host.rtnl
+
+        def ask(name):
+            return {rtnl.link(name).get_attr("IFLA_IFNAME") for _ in range(200)}
+
+        asked = [on_thread(lambda name=name: ask(name)) for name in ("a", "b", "lower")]
+        assert [x.result(timeout=30) for x in asked] == [{"a"}, {"b"}, {"lower"}]
 
 
 def test_a_thousand_requests():
