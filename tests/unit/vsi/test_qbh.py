@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import PortProfileError
+from harness.kernel.netlink import LinkMessage
 from harness.kernel.portfacts import (
     PORT_SELF_VF,
     PortProfileRequest,
     PortRequest,
     PortResponse,
+    PortState,
     VsiType,
 )
-from harness.kernel.portprofile import decode, encode, no_port
+from harness.kernel.portprofile import decode, encode, no_port, ports
 from harness.vsi.qbh import Device, Shape, associate, disassociate, refusal, shape, tell_lldpad
 
 DATA = Path(__file__).with_name("data") / "libvirt.requests"
@@ -225,3 +227,57 @@ def test_a_driver_with_ports_decides_but_for_the_address():
     assert refusal(own, Device.PORTS, kernel=(5, 4)).errno == errno.EINVAL
     of_vf = associate(7, "finance", mac=MAC, guest=GUEST, host=HOST, vf=0)
     assert refusal(of_vf, Device.PORTS, kernel=(6, 18)) is None
+
+
+class Adapter:
+    """A namespace with one link, which says this of its ports."""
+
+    def __init__(self, *attributes):
+        self.rtnl = self
+        self.body = bytes(16) + b"".join(attributes)
+
+    def link(self, name, *, ports):
+        """As Rtnl's."""
+        assert ports
+        link = LinkMessage((HEADER + len(self.body)).to_bytes(4, "little") + bytes(12) + self.body)
+        link.decode()
+        return link
+
+
+def attribute(kind, value):
+    length = 4 + len(value)
+    return length.to_bytes(2, "little") + kind.to_bytes(2, "little") + value + bytes(-length % 4)
+
+
+ENIC = b"".join(  # as enic_get_vf_port puts it: the request in 16 bits, all of the name's room
+    [
+        attribute(6, b"\2\0"),
+        attribute(7, b"\1\1"),
+        attribute(2, b"finance".ljust(40, b"\0")),
+        attribute(4, GUEST.bytes),
+        attribute(5, HOST.bytes),
+    ]
+)
+
+
+def test_what_an_adapter_says():
+    said = {
+        "profile": "finance",
+        "request": PortRequest.ASSOCIATE,
+        "response": PortResponse.PROFILE_INPROGRESS,
+        "instance": GUEST,
+        "host": HOST,
+    }
+    vf = attribute(1, attribute(1, b"\3\0\0\0") + ENIC)
+    adapter = Adapter(attribute(25, ENIC), attribute(24, vf))
+    assert ports(adapter, "eth0") == (PortState(vf=PORT_SELF_VF, **said), PortState(vf=3, **said))
+
+
+def test_nothing_said():
+    assert ports(Adapter(), "eth0") == ()
+    assert ports(Adapter(attribute(24, b"")), "eth0") == ()
+
+
+def test_a_response_without_a_name():
+    (port,) = ports(Adapter(attribute(25, attribute(7, b"\x42\0"))), "eth0")
+    assert (port.response, port.request, port.profile) == (0x42, None, "")
