@@ -128,4 +128,5 @@ class PortState:
 
 
 def _is_text(text: str, most: int) -> bool:
-    return len(text.encode(errors="replace")) <= most and "\0" not in text and text.isprintable()
+    writable = all(x != "\0" and not "\ud800" <= x <= "\udfff" for x in text)
+    return writable and len(text.encode()) <= most
