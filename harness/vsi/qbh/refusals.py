@@ -29,10 +29,7 @@ class Device(StrEnum):
 
 @dataclass(frozen=True)
 class Refusal:
-    """`errno` from `function` (in net/core/rtnetlink.c), since the `since` of Linux; and `why`.
-
-    A `function` of several words is a place in it.
-    """
+    """`errno` from `function` (net/core/rtnetlink.c) since that Linux, and why."""
 
     shape: Shape
     device: Device
@@ -46,12 +43,12 @@ class Refusal:
         return f"{_NAMES[self.errno]} from {self.function}, since Linux {since}: {self.why}"
 
 
-_NAMES = {errno.EINVAL: "EINVAL", errno.EOPNOTSUPP: "EOPNOTSUPP"}  # as the kernel's source has them
-_ALWAYS = (2, 6)  # 2.6.35, 57b610805ce9 ("net: Add netlink support for virtual port management")
-_SIGNED = (
-    5,
-    4,
-)  # "net: rtnetlink: prevent underflows in do_setvfinfo()", and stable releases since
+# As the kernel's source has them: to Python EOPNOTSUPP is ENOTSUP.
+_NAMES = {errno.EINVAL: "EINVAL", errno.EOPNOTSUPP: "EOPNOTSUPP"}
+# 57b610805ce9 ("net: Add netlink support for virtual port management"), 2.6.35
+_ALWAYS = (2, 6)
+# "net: rtnetlink: prevent underflows in do_setvfinfo()"; in stable kernels of that time as well
+_SIGNED = (5, 4)
 _NEGATIVE = "the address is for virtual function -1, which is none: numbers go to 2147483646"
 _NO_VFS = "the driver has no virtual functions to give an address (ndo_set_vf_mac)"
 _NO_PORTS = "the driver takes no port profiles (ndo_set_vf_port)"

@@ -157,6 +157,13 @@ def test_every_octet_cut_off():
         assert decoded(length.to_bytes(4, "little") + whole[4:length]) is None
 
 
+@pytest.mark.parametrize("name", CAPTURED)
+def test_every_octet_changed(name):
+    for at, value in enumerate(CAPTURED[name]):
+        for other in (value ^ 1, value ^ 0x80, value - 1 & 0xFF, 0):
+            decoded(CAPTURED[name][:at] + bytes([other]) + CAPTURED[name][at + 1 :])
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
