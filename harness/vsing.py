@@ -298,6 +298,9 @@ def _tell(
     found = read(heard.frame)
     if found is None:
         return False
+    if capture:  # first: whoever sees the line may press Ctrl-C
+        capture.add(Passed(heard.at / 1e9, link, heard.outgoing, heard.frame, "control"))
+        capture.flush()
     way = "out" if heard.outgoing else "in"
     print_line(console, Line(heard.at / 1e9, link, way, frame_words(found)))
     if verbose:
@@ -306,9 +309,6 @@ def _tell(
         import harness.vsi.layers  # noqa: F401  (scapy knows them from then on)
 
         print(Ether(heard.frame).show(dump=True))
-    if capture:
-        capture.add(Passed(heard.at / 1e9, link, heard.outgoing, heard.frame, "control"))
-        capture.flush()
     return True
 
 
