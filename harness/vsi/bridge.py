@@ -63,7 +63,10 @@ class Bridge:
         now: float = 0.0,
     ) -> None:
         self.port = port
-        self._types = types
+        self.types = types
+        """For what is decided on from now on."""
+        self.changes = 0
+        """Grows whenever `vlan` or `reflects` may say something else than they did."""
         self._out = Outbox(faults or Faults(), most)
         self._instances = Instances() if instances is None else instances
         self._most = most
@@ -146,7 +149,24 @@ class Bridge:
         """Those in use."""
         return DRAFT_TIMERS if dialect is Dialect.DRAFT else lldp_machine.timers_of(self._evb)
 
+    @property
+    def faults(self) -> Faults:
+        """What it is to do wrong; others may be set."""
+        return self._out.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._out.faults = faults
+
     # ------------------------------------------------------------------ what it is told
+
+    def link_up(self, now: float) -> Outcome:
+        """The link is up, maybe again: the station is told of the bridge at once.
+
+        What the station said before holds: its own frame may have been faster than this news.
+        """
+        self._evb = lldp_machine.hurried(self._evb, now)
+        return self._outcome(now)
 
     def de_associate(self, instance: bytes, now: float, *, why: str = "withdrawn") -> Outcome:
         """De-associate a VSI from the bridge's side; nothing where it is not known."""
@@ -175,6 +195,7 @@ class Bridge:
                     if not self._out.fault(FaultKind.NO_EVB, (), now):
                         self._out.emit(frame, now)
                 case lldp_machine.RelayChanged(on):
+                    self.changes += 1
                     self._out.note(
                         now, EventKind.RELAY, "reflective relay " + ("on" if on else "off")
                     )
@@ -219,25 +240,32 @@ class Bridge:
         """The answers to one association TLV that can be given now."""
         instance, dialect = asked.vsi.instance, frame.dialect
         if asked.problem:
-            return [self._refused(asked, dialect, Refusal.INVALID_FORMAT)]
+            return [self._refused(asked, dialect, Refusal.INVALID_FORMAT, now)]
         entry = self._table.find(instance)
         if entry is None:
             if asked.command is Command.DE_ASSOCIATE:
                 return [vdp_machine.answered(asked, dialect, Decision())]
             if not self._room(now):
-                return [self._refused(asked, dialect, Refusal.INSUFFICIENT_RESOURCES)]
+                return [self._refused(asked, dialect, Refusal.INSUFFICIENT_RESOURCES, now)]
             timers = self.timers(dialect)
             machine = VsiMachine(dialect, timers.keepalive, timers.resource_wait)
             entry = Entry(machine, asked.vsi, frame.src)
             self._table.add(entry)
         elif entry.machine.dialect is not dialect:
-            return [self._refused(asked, dialect, Refusal.OUT_OF_SYNC)]
+            return [self._refused(asked, dialect, Refusal.OUT_OF_SYNC, now)]
         entry.station = frame.src
         replies = self._vdp(entry, vdp_machine.Request(asked), now)
         return [one for one in replies if not self._out.fault(FaultKind.NO_ANSWER, (one,), now)]
 
-    def _refused(self, asked: Association, dialect: Dialect, why: Refusal) -> Association:
+    def _refused(
+        self, asked: Association, dialect: Dialect, why: Refusal, now: float
+    ) -> Association:
+        self._tell_refusal(asked, why, now)
         return vdp_machine.answered(asked, dialect, Decision(refusal_code(dialect, why), hard=True))
+
+    def _tell_refusal(self, asked: Association, why: Refusal | int, now: float) -> None:
+        text = asked.problem or (why if isinstance(why, Refusal) else f"its type says {why}")
+        self._out.note(now, EventKind.REFUSED, text, asked.vsi)
 
     def _vdp(self, entry: Entry, event: vdp_machine.Event, now: float) -> list[Association]:
         """Step a VSI's machine, decide what it asks, and give what it says."""
@@ -271,18 +299,21 @@ class Bridge:
         refuse = self._out.fault(FaultKind.REFUSE, (asked,), now)
         if refuse:
             return Decision(refuse.code, keep=refuse.keep, hard=refuse.hard)
-        found = self._types.find(asked.vsi) if self._types is not None else None
+        found = self.types.find(asked.vsi) if self.types is not None else None
         objection = found.objects(asked) if isinstance(found, VsiType) else found
         if objection is None and asked.command is Command.ASSOCIATE:
             owner = Owner(self.port, entry.station)
             if not self._instances.claim(asked.vsi.instance, owner):
                 objection = Refusal.IN_USE
         if objection is not None:
+            self._tell_refusal(asked, objection, now)
             if isinstance(objection, Refusal):
                 objection = refusal_code(dialect, objection)
             return Decision(objection, hard=True)
         entry.vsi = asked.vsi
-        entry.kind = found if isinstance(found, VsiType) else None
+        kind = found if isinstance(found, VsiType) else None
+        self.changes += kind != entry.kind
+        entry.kind = kind
         rewrite = self._out.fault(FaultKind.REWRITE_VID, (asked,), now)
         self._withdraw_later(asked, now)
         if rewrite is None:
@@ -301,9 +332,9 @@ class Bridge:
         """Make gate, owner and timer agree with what the machine has come to."""
         machine = entry.machine
         if machine.state is VsiState.ASSOCIATED and machine.granted:
-            self._gate.open(instance, machine.granted.filters)
+            self.changes += self._gate.open(instance, machine.granted.filters)
         else:
-            self._gate.close(instance)
+            self.changes += self._gate.close(instance)
             self._instances.release(instance, self.port)
         self._table.settle(instance, entry)
 
