@@ -159,6 +159,10 @@ class Lldpad(Resource):
         """A file of its own, as every process of the machine can reach it."""
         return self._sandbox.path(inside)
 
+    def run(self, arguments: Sequence[str], *, timeout: float) -> Finished:
+        """Run a client of its where it is, to its end. Raises CommandError after `timeout` s."""
+        return self._family.run(self._ns, arguments, timeout=timeout, sandbox=self._sandbox)
+
     def forget_pid(self) -> None:
         """Remove the file that libvirt looks for; a lldpad that is stopped does not."""
         self.path(_PID).unlink(missing_ok=True)
