@@ -82,7 +82,7 @@ class Station:
 
 
 def configuration(stations: Sequence[Station]) -> str:
-    """lldpad's configuration file. `version` and `dcbx_version` it demands (check_cfg_file)."""
+    """Lldpad's configuration file. `version` and `dcbx_version` it demands (check_cfg_file)."""
     groups = "".join(station.text for station in stations)
     return (
         'dcbx : { version = "1.0"; dcbx_version = 2; };\n'

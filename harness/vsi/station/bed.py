@@ -1,0 +1,345 @@
+"""A host whose guests are associated with our switch, as libvirt and lldpad do it.
+
+    host                                             switch             outside
+    .----------------------------------------.     .----------.       .----------.
+    | [QEMU] a -- macvtap --.                |     |          |       |          |
+    | [QEMU] b -- macvtap -- low1 (TAP) -----|-----| low1     |       |          |
+    |                       low2 (TAP) ------|-----| low2     |-------| external |
+    | libvirtd -- netlink -- lldpad ---------|-----| (LLDP,   |       | (TAP)    |
+    |                                        |     |  VDP)    |       '----------'
+    '----------------------------------------'     '----------'
+
+Lower devices are TAPs: where a veth is one, libvirt looks for its physical device by IFLA_LINK,
+to its peer and back, for ever (virNetDevVPortProfileGetNthParent).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+from uuid import UUID, uuid4
+
+from harness.errors import LibvirtError, UnfitError
+from harness.guests.daemon import NetlinkPort
+from harness.guests.host import GuestHost, RealGuest, Wanted
+from harness.guests.nic import DirectInterface, VirtualPort, VirtualPortType
+from harness.guests.tiny.image import Image
+from harness.guests.tiny.spec import Accelerator
+from harness.kernel import links
+from harness.kernel.linkstate import link_state
+from harness.kernel.netns import NetNS
+from harness.kernel.processes import Family
+from harness.resource import Resource
+from harness.vsi.events import Event, EventKind
+from harness.vsi.facts import Command, Dialect, EcpFrame, LldpFrame, Vsi, manager_of
+from harness.vsi.faults import Faults
+from harness.vsi.live import EvbSwitch, TapPort
+from harness.vsi.lldp_machine import EvbPolicy
+from harness.vsi.station.lldpad import Lldpad, Station
+from harness.vsi.station.vdptool import VdpTool
+from harness.vsi.types import VsiTypes
+from harness.vsi.vdp_machine import VsiState
+
+__all__ = ["EXTERNAL_IP", "LOW", "Attempt", "StationBed", "vsi_of"]
+
+LOW = "low1"
+"""The lower device, and the switch's port, of those who ask for no other."""
+EXTERNAL_IP = "10.107.0.200"
+
+_PREFIX = 16
+_UPLINK = "external"
+_AGREED_WITHIN = 10.0  # seconds; lldpad sends its first LLDPDU after one
+_HEARD_WITHIN = 5.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What became of the start of a guest, after `seconds`; `error` is None where it started.
+
+    `logged` is what libvirt's log has about it, `lldpad` what lldpad's has about its link.
+    """
+
+    port: str
+    seconds: float
+    error: LibvirtError | None
+    logged: str
+    lldpad: str
+
+
+class StationBed(Resource):
+    """A host, its lldpad and our switch, up and agreed. Use it in a `with` statement.
+
+    `ports` are lower devices of the host, each the switch's port of the same name. Where
+    `stations` are given they are lldpad's configuration instead of `dialect` on every port; with
+    none at all there is no lldpad. Raises UnfitError where libvirt, QEMU, lldpad or what a guest
+    is made of is missing, or libvirtd has a netlink port that it cannot use.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        *,
+        dialect: Dialect = Dialect.RATIFIED,
+        ports: Sequence[str] = (LOW,),
+        stations: Sequence[Station] | None = None,
+        types: VsiTypes | None = None,
+        policy: EvbPolicy = EvbPolicy(),  # noqa: B008  # frozen
+        faults: Mapping[str, Faults] = {},  # only read
+        cpus: Collection[int] = (),
+        accelerator: Accelerator = Accelerator.TCG,
+        netlink_port: NetlinkPort = NetlinkPort.USABLE,
+    ) -> None:
+        self.ports = tuple(ports)
+        self._numbers = count(1)
+        self._undo = ExitStack()
+        try:
+            self.ns = self._undo.enter_context(NetNS.create())
+            self.outside = self._undo.enter_context(NetNS.create())
+            self.switch = self._undo.enter_context(self._wire(types, policy, faults))
+            self.family = self._undo.enter_context(Family())
+            self.host = GuestHost(
+                self.ns,
+                image,
+                cpus=cpus,
+                accelerator=accelerator,
+                family=self.family,
+                netlink_port=netlink_port,
+            )
+            self._undo.callback(self.host.close)
+            if stations is None:
+                stations = [Station(link=port, dialect=dialect) for port in self.ports]
+            self._stations = tuple(stations)
+            self._lldpad: Lldpad | None = None
+            if stations:
+                self._check_port(netlink_port)
+                self._lldpad = self._undo.enter_context(
+                    Lldpad(self.family, self.ns, self.host.libvirtd.sandbox, stations)
+                )
+                self.wait_until_agreed()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wire(
+        self, types: VsiTypes | None, policy: EvbPolicy, faults: Mapping[str, Faults]
+    ) -> EvbSwitch:
+        with ExitStack() as undo:
+            opened = []
+            for number, port in enumerate(self.ports, 1):
+                mac = f"02:68:70:02:02:{number:02x}"
+                opened.append(undo.enter_context(TapPort.open(self.ns, port, mac=mac)))
+            uplink = undo.enter_context(
+                TapPort.open(self.outside, _UPLINK, mac="02:68:70:03:02:01")
+            )
+            switch = EvbSwitch(opened, uplink=uplink, types=types, policy=policy, faults=faults)
+            undo.pop_all()
+        for port in self.ports:
+            self._set_link(self.ns, port, up=True)
+        self._set_link(self.outside, _UPLINK, up=True)
+        index = link_state(self.outside, _UPLINK).index
+        self.outside.rtnl.transact([links.add_address(EXTERNAL_IP, _PREFIX, index=index)])
+        return switch
+
+    def _check_port(self, wanted: NetlinkPort) -> None:
+        if wanted is not NetlinkPort.UNUSABLE and self.host.libvirtd.mute:
+            raise UnfitError(
+                "libvirtd has a netlink port with bit 31 set, which libvirt takes for an error: "
+                "lldpad will hear nothing (virNetlinkEventServiceLocalPid)",
+                remedy="start libvirtd again; libnl makes the port of the clock, so that it may "
+                "take eight minutes",
+            )
+
+    # ------------------------------------------------------------------ the station
+
+    @property
+    def lldpad(self) -> Lldpad:
+        """The station. There must be one."""
+        assert self._lldpad is not None
+        return self._lldpad
+
+    @property
+    def vdptool(self) -> VdpTool:
+        """Its client that needs no guest."""
+        return VdpTool(self.lldpad)
+
+    def wait_until_agreed(self, *, since: int = 0) -> None:
+        """Until lldpad and the switch have agreed, on every port where lldpad is to speak.
+
+        Reflective relay is what they agree upon last. Raises SilenceError.
+        """
+        for station in self._stations:
+            if station.enabled and station.reflective_relay:
+                self.wait_for(
+                    lambda event: event.kind is EventKind.RELAY and event.text.endswith("on"),
+                    port=station.link,
+                    since=since,
+                    within=_AGREED_WITHIN,
+                )
+
+    def become(self, stations: Sequence[Station]) -> None:
+        """Start lldpad again with these, and agree anew. Guests' associations end."""
+        since = self.switch.mark
+        self._stations = tuple(stations)
+        self.lldpad.restart(stations)
+        self.wait_until_agreed(since=since)
+
+    # ------------------------------------------------------------------ what the switch has seen
+
+    def wait_for(
+        self, predicate: Any, *, port: str = LOW, since: int = 0, within: float = _HEARD_WITHIN
+    ) -> Event:
+        """The first event at `port` since that mark for which `predicate(event)` holds."""
+        return self.switch.wait_for(
+            lambda name, event: name == port and predicate(event), since=since, within=within
+        )
+
+    def wait_for_state(
+        self, nic: DirectInterface, state: VsiState, *, since: int, within: float = _HEARD_WITHIN
+    ) -> Event:
+        """When the VSI of `nic` has come to `state`. Raises SilenceError."""
+        instance = vsi_of(nic).instance
+        return self.wait_for(
+            lambda event: (
+                event.kind is EventKind.MOVED
+                and event.vsi is not None
+                and event.vsi.instance == instance
+                and f"→ {state}:" in event.text
+            ),
+            port=nic.source,
+            since=since,
+            within=within,
+        )
+
+    def asked(self, nic: DirectInterface, *, since: int = 0) -> list[tuple[Command, EcpFrame]]:
+        """Each request about the VSI of `nic` that the switch has heard since that mark."""
+        instance = vsi_of(nic).instance
+        events = self.switch.events[max(since - self.switch.forgotten, 0) :]
+        return [
+            (one.command, event.frame)
+            for port, event in events
+            if port == nic.source and event.kind is EventKind.HEARD
+            if isinstance(event.frame, EcpFrame)
+            for one in event.frame.associations
+            if one.vsi.instance == instance
+        ]
+
+    def state(self, nic: DirectInterface) -> VsiState:
+        """What the switch makes of the VSI of `nic` now."""
+        instance = vsi_of(nic).instance
+        known = (x for x in self.switch.vsis(nic.source) if x.vsi.instance == instance)
+        return next((x.state for x in known), VsiState.UNASSOCIATED)
+
+    def station_says(self, port: str = LOW) -> LldpFrame:
+        """The last LLDPDU heard at a port."""
+        heard = [
+            event.frame
+            for name, event in self.switch.events
+            if name == port and isinstance(event.frame, LldpFrame)
+            if event.kind is EventKind.HEARD
+        ]
+        return heard[-1]
+
+    # ------------------------------------------------------------------ guests
+
+    def nic(
+        self,
+        port: str = LOW,
+        *,
+        manager: int = 11,
+        type_id: int = 1193047,
+        version: int = 2,
+        instance: UUID | None = None,
+        **rest: Any,
+    ) -> DirectInterface:
+        """A virtio NIC that is a VSI, with an address and an instance id of its own."""
+        number = next(self._numbers)
+        return DirectInterface(
+            source=port,
+            model="virtio",
+            mac=rest.pop("mac", "") or f"02:68:70:01:02:{number:02x}",
+            virtualport=VirtualPort(
+                type=VirtualPortType.QBG,
+                manager_id=manager,
+                type_id=type_id,
+                type_version=version,
+                instance_id=instance or uuid4(),
+            ),
+            **rest,
+        )
+
+    def start(self, nic: DirectInterface, *, name: str = "", paused: bool = True) -> RealGuest:
+        """A guest with this NIC; its processors stand still unless it is to talk.
+
+        Raises LibvirtError.
+        """
+        return self.host.start(Wanted(name or _name(nic), (nic,), paused=paused))
+
+    def attempt(self, nic: DirectInterface) -> Attempt:
+        """Start a guest with this NIC, and tell what becomes of it; where it starts, it stays."""
+        begun = time.monotonic()
+        error = None
+        before, said = len(self.host.libvirtd.log()), len(self._lldpad.log if self._lldpad else "")
+        try:
+            self.start(nic)
+        except LibvirtError as refused:
+            error = refused
+        seconds = time.monotonic() - begun
+        logged = _about(self.host.libvirtd.log()[before:], nic.source)
+        told = "\n".join(
+            line
+            for line in (self._lldpad.log if self._lldpad else "")[said:].splitlines()
+            if nic.source in line
+        )
+        return Attempt(nic.source, seconds, error, logged, told)
+
+    def address(self, guest: RealGuest, ip: str) -> None:
+        """Give a guest's first NIC an address, and have it forget its neighbours."""
+        guest.agent.change(guest.nic, up=True, address=f"{ip}/{_PREFIX}", flush=True)
+
+    def restart_libvirtd(self, *, kill: bool = False) -> None:
+        """End libvirtd and start it again; guests that are not bound to it stay."""
+        self.host.libvirtd.stop(kill=kill)
+        self.host.libvirtd.start()
+        self.host.reconnect()
+
+    # ------------------------------------------------------------------ links
+
+    def set_link(self, port: str = LOW, *, up: bool) -> None:
+        """Bring a lower device up or down."""
+        self._set_link(self.ns, port, up=up)
+
+    @staticmethod
+    def _set_link(ns: NetNS, name: str, *, up: bool) -> None:
+        index = link_state(ns, name).index
+        ns.rtnl.transact([links.set_link(name, index=index, up=up)])
+
+    def close(self) -> None:
+        """Take everything down; idempotent."""
+        self._undo.close()
+
+
+def vsi_of(nic: DirectInterface) -> Vsi:
+    """What the XML of a NIC says of its VSI."""
+    port = nic.virtualport
+    assert port is not None
+    assert port.manager_id is not None
+    assert port.type_id is not None
+    assert port.type_version is not None
+    assert port.instance_id is not None
+    manager = manager_of(port.manager_id)
+    return Vsi(manager, port.type_id, port.type_version, port.instance_id.bytes)
+
+
+def _name(nic: DirectInterface) -> str:
+    return f"{nic.source}-{nic.mac.replace(':', '')[-4:]}"
+
+
+def _about(log: str, link: str) -> str:
+    """The lines of libvirt's log that its threads wrote who had to do with a link."""
+    lines = [line.split(": ", 2) for line in log.splitlines()]
+    threads = {x[1] for x in lines if len(x) > 2 and link in x[2]}
+    return "\n".join(x[2] for x in lines if len(x) > 2 and x[1] in threads)
