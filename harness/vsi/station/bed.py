@@ -15,8 +15,9 @@ to its peer and back, for ever (virNetDevVPortProfileGetNthParent).
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
@@ -169,16 +170,14 @@ class StationBed(Resource):
     def wait_until_agreed(self, *, since: int = 0) -> None:
         """Until lldpad and the switch have agreed, on every port where lldpad is to speak.
 
-        Reflective relay is what they agree upon last. Raises SilenceError.
+        Reflective relay is what they agree upon last; in the draft lldpad then sends an ECPDU with
+        nothing in it. Raises SilenceError.
         """
         for station in self._stations:
             if station.enabled and station.reflective_relay:
-                self.wait_for(
-                    lambda event: event.kind is EventKind.RELAY and event.text.endswith("on"),
-                    port=station.link,
-                    since=since,
-                    within=_AGREED_WITHIN,
-                )
+                seen = [_relay_is_on, _acknowledged][: 1 + (station.dialect is Dialect.DRAFT)]
+                for what in seen:
+                    self.wait_for(what, port=station.link, since=since, within=_AGREED_WITHIN)
 
     def become(self, stations: Sequence[Station]) -> None:
         """Start lldpad again with these, and agree anew. Guests' associations end."""
@@ -190,7 +189,12 @@ class StationBed(Resource):
     # ------------------------------------------------------------------ what the switch has seen
 
     def wait_for(
-        self, predicate: Any, *, port: str = LOW, since: int = 0, within: float = _HEARD_WITHIN
+        self,
+        predicate: Callable[[Event], bool],
+        *,
+        port: str = LOW,
+        since: int = 0,
+        within: float = _HEARD_WITHIN,
     ) -> Event:
         """The first event at `port` since that mark for which `predicate(event)` holds."""
         return self.switch.wait_for(
@@ -292,13 +296,23 @@ class StationBed(Resource):
         told = "\n".join(
             line
             for line in (self._lldpad.log if self._lldpad else "")[said:].splitlines()
-            if nic.source in line
+            if _names(nic.source, line)
         )
         return Attempt(nic.source, seconds, error, logged, told)
 
     def address(self, guest: RealGuest, ip: str) -> None:
         """Give a guest's first NIC an address, and have it forget its neighbours."""
         guest.agent.change(guest.nic, up=True, address=f"{ip}/{_PREFIX}", flush=True)
+
+    def clear(self) -> None:
+        """No guests, no faults, and nothing known at the switch: as new for the next who comes."""
+        for guest in list(self.host.guests.values()):
+            guest.close()
+        self.host.guests.clear()
+        for port in self.ports:
+            self.switch.set_faults(port, Faults())
+            for known in self.switch.vsis(port):  # libvirt has not waited for the last answer
+                self.switch.de_associate(known.vsi.instance)
 
     def restart_libvirtd(self, *, kill: bool = False) -> None:
         """End libvirtd and start it again; guests that are not bound to it stay."""
@@ -334,12 +348,35 @@ def vsi_of(nic: DirectInterface) -> Vsi:
     return Vsi(manager, port.type_id, port.type_version, port.instance_id.bytes)
 
 
+def _relay_is_on(event: Event) -> bool:
+    return event.kind is EventKind.RELAY and event.text.endswith("on")
+
+
+def _acknowledged(event: Event) -> bool:
+    frame = event.frame
+    return event.kind is EventKind.SENT and isinstance(frame, EcpFrame) and frame.acknowledge
+
+
 def _name(nic: DirectInterface) -> str:
     return f"{nic.source}-{nic.mac.replace(':', '')[-4:]}"
 
 
 def _about(log: str, link: str) -> str:
-    """The lines of libvirt's log that its threads wrote who had to do with a link."""
-    lines = [line.split(": ", 2) for line in log.splitlines()]
-    threads = {x[1] for x in lines if len(x) > 2 and link in x[2]}
-    return "\n".join(x[2] for x in lines if len(x) > 2 and x[1] in threads)
+    """What libvirt's log has about a macvtap on `link`, of all that its threads wrote at once.
+
+    A thread names the macvtap that it makes first (virNetDevMacVLanCreate), then the link.
+    """
+    now: dict[str, list[str]] = {}
+    parts: list[list[str]] = []
+    for line in log.splitlines():
+        _, _, rest = line.partition(": ")
+        thread, _, said = rest.partition(": ")
+        if "created device" in said or thread not in now:
+            now[thread] = []
+            parts.append(now[thread])
+        now[thread].append(said)
+    return "\n".join("\n".join(part) for part in parts if _names(link, "\n".join(part)))
+
+
+def _names(link: str, text: str) -> bool:
+    return re.search(rf"\b{re.escape(link)}\b", text) is not None
