@@ -105,6 +105,8 @@ class EvbSwitch(Resource):
     ) -> None:
         names = [port.name for port in (*ports, *([uplink] if uplink else []))]
         if len(set(names)) < len(names):
+            for port in (*ports, *([uplink] if uplink else [])):
+                port.close()
             raise UsageError(f"ports of a switch have a name each: {', '.join(names)}")
         self._policy, self._types, self._most = policy, types, most
         self._faults = {name: faults.get(name) or Faults() for name in names}
