@@ -52,7 +52,7 @@ def station(request: pytest.FixtureRequest) -> Iterator[Callable[[Dialect], Stat
     def get(dialect: Dialect) -> StationBed:
         used.append(dialect)
         if dialect not in beds:
-            beds[dialect] = _new(dialect=dialect)
+            beds[dialect] = _new(dialect=dialect, ports=("low1", "low2"))
         return beds[dialect]
 
     yield get

@@ -38,7 +38,7 @@ from harness.resource import Resource
 from harness.vsi.events import Event, EventKind
 from harness.vsi.facts import Command, Dialect, EcpFrame, LldpFrame, Vsi, manager_of
 from harness.vsi.faults import Faults
-from harness.vsi.live import EvbSwitch, TapPort
+from harness.vsi.live import EvbSwitch, Passed, TapPort
 from harness.vsi.lldp_machine import EvbPolicy
 from harness.vsi.station.lldpad import Lldpad, Station
 from harness.vsi.station.vdptool import VdpTool
@@ -129,17 +129,21 @@ class StationBed(Resource):
         self, types: VsiTypes | None, policy: EvbPolicy, faults: Mapping[str, Faults]
     ) -> EvbSwitch:
         with ExitStack() as undo:
-            opened = []
+            opened: list[TapPort] = []
             for number, port in enumerate(self.ports, 1):
                 mac = f"02:68:70:02:02:{number:02x}"
                 opened.append(undo.enter_context(TapPort.open(self.ns, port, mac=mac)))
+            self._wires = dict(zip(self.ports, opened, strict=True))
             uplink = undo.enter_context(
                 TapPort.open(self.outside, _UPLINK, mac="02:68:70:03:02:01")
             )
             switch = EvbSwitch(opened, uplink=uplink, types=types, policy=policy, faults=faults)
             undo.pop_all()
         for port in self.ports:
+            # lldpad begins where a link's state is up, which a TAP's is when it was down once.
+            self.plug(port, on=False)
             self._set_link(self.ns, port, up=True)
+            self.plug(port, on=True)
         self._set_link(self.outside, _UPLINK, up=True)
         index = link_state(self.outside, _UPLINK).index
         self.outside.rtnl.transact([links.add_address(EXTERNAL_IP, _PREFIX, index=index)])
@@ -221,31 +225,49 @@ class StationBed(Resource):
     def asked(self, nic: DirectInterface, *, since: int = 0) -> list[tuple[Command, EcpFrame]]:
         """Each request about the VSI of `nic` that the switch has heard since that mark."""
         instance = vsi_of(nic).instance
-        events = self.switch.events[max(since - self.switch.forgotten, 0) :]
         return [
             (one.command, event.frame)
-            for port, event in events
-            if port == nic.source and event.kind is EventKind.HEARD
+            for event in self.heard(nic, since=since)
             if isinstance(event.frame, EcpFrame)
             for one in event.frame.associations
             if one.vsi.instance == instance
         ]
+
+    def heard(self, nic: DirectInterface, *, since: int = 0) -> list[Event]:
+        """The events of those requests; a copy of one is one more."""
+        instance = vsi_of(nic).instance
+        return [
+            event
+            for port, event in self.switch.events[max(since - self.switch.forgotten, 0) :]
+            if port == nic.source and event.kind is EventKind.HEARD
+            if isinstance(event.frame, EcpFrame)
+            if any(one.vsi.instance == instance for one in event.frame.associations)
+        ]
+
+    def passed(self, nic: DirectInterface) -> list[Passed]:
+        """Each frame that the switch has heard from the address of `nic`, of the last it knows."""
+        source = bytes.fromhex(nic.mac.replace(":", ""))
+        return [x for x in self.switch.trace if not x.outgoing and x.octets[6:12] == source]
+
+    def fate(self, nic: DirectInterface, to: DirectInterface) -> str:
+        """What became of the last frame from one NIC to another."""
+        target = bytes.fromhex(to.mac.replace(":", ""))
+        return [x.fate for x in self.passed(nic) if x.octets[:6] == target][-1]
+
+    def associated_at(self, nic: DirectInterface) -> float:
+        """When the VSI of `nic` was first associated, on the switch's clock. Raises SilenceError."""
+        return self.wait_for_state(nic, VsiState.ASSOCIATED, since=0).at
+
+    def wait_until_heard(self, *, since: int) -> None:
+        """Until lldpad has spoken by LLDP on every port since that mark. Raises SilenceError."""
+        for port in self.ports:
+            self.wait_for(_is_lldp, port=port, since=since, within=_AGREED_WITHIN)
 
     def state(self, nic: DirectInterface) -> VsiState:
         """What the switch makes of the VSI of `nic` now."""
         instance = vsi_of(nic).instance
         known = (x for x in self.switch.vsis(nic.source) if x.vsi.instance == instance)
         return next((x.state for x in known), VsiState.UNASSOCIATED)
-
-    def station_says(self, port: str = LOW) -> LldpFrame:
-        """The last LLDPDU heard at a port."""
-        heard = [
-            event.frame
-            for name, event in self.switch.events
-            if name == port and isinstance(event.frame, LldpFrame)
-            if event.kind is EventKind.HEARD
-        ]
-        return heard[-1]
 
     # ------------------------------------------------------------------ guests
 
@@ -275,12 +297,12 @@ class StationBed(Resource):
             **rest,
         )
 
-    def start(self, nic: DirectInterface, *, name: str = "", paused: bool = True) -> RealGuest:
+    def start(self, nic: DirectInterface, *, paused: bool = True, bound: bool = True) -> RealGuest:
         """A guest with this NIC; its processors stand still unless it is to talk.
 
-        Raises LibvirtError.
+        One that is not `bound` outlives libvirtd. Raises LibvirtError.
         """
-        return self.host.start(Wanted(name or _name(nic), (nic,), paused=paused))
+        return self.host.start(Wanted(_name(nic), (nic,), paused=paused), bound=bound)
 
     def attempt(self, nic: DirectInterface) -> Attempt:
         """Start a guest with this NIC, and tell what becomes of it; where it starts, it stays."""
@@ -322,9 +344,9 @@ class StationBed(Resource):
 
     # ------------------------------------------------------------------ links
 
-    def set_link(self, port: str = LOW, *, up: bool) -> None:
-        """Bring a lower device up or down."""
-        self._set_link(self.ns, port, up=up)
+    def plug(self, port: str = LOW, *, on: bool) -> None:
+        """Plug a lower device's wire in or out; lldpad is told by the kernel."""
+        self._wires[port].set_carrier(on=on)
 
     @staticmethod
     def _set_link(ns: NetNS, name: str, *, up: bool) -> None:
@@ -350,6 +372,12 @@ def vsi_of(nic: DirectInterface) -> Vsi:
 
 def _relay_is_on(event: Event) -> bool:
     return event.kind is EventKind.RELAY and event.text.endswith("on")
+
+
+def _is_lldp(event: Event) -> bool:
+    """A goodbye is none."""
+    frame = event.frame
+    return event.kind is EventKind.HEARD and isinstance(frame, LldpFrame) and bool(frame.ttl)
 
 
 def _acknowledged(event: Event) -> bool:

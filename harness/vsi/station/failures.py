@@ -148,8 +148,9 @@ FAILURES = (
         Fault(FaultKind.WRONG_SEQUENCE),
         "",
         "",
-        r"ecp_ack_timeout_handler:LINK ecp_ackTimer_expired",
-        "the switch acknowledges another sequence; its answer tells lldpad all the same",
+        r"ecp_tx_run_sm-LINK: ECP_TX_WAIT_FOR_ACK ackReceived seqECPDU 0x\w+ lastSequence",
+        "the switch acknowledges another sequence; its answer tells lldpad all the same, which "
+        "then waits for good: it sends nothing more, and does not de-associate",
         left=VsiState.ASSOCIATED,
     ),
     Failure(
