@@ -205,22 +205,20 @@ class StationBed(Resource):
             lambda name, event: name == port and predicate(event), since=since, within=within
         )
 
-    def wait_for_state(
-        self, nic: DirectInterface, state: VsiState, *, since: int, within: float = _HEARD_WITHIN
+    def wait_for_states(
+        self, nic: DirectInterface, *states: VsiState, since: int, within: float = _HEARD_WITHIN
     ) -> Event:
-        """When the VSI of `nic` has come to `state`. Raises SilenceError."""
+        """When the VSI of `nic` has come to `states` one after another. Raises SilenceError."""
         instance = vsi_of(nic).instance
-        return self.wait_for(
-            lambda event: (
-                event.kind is EventKind.MOVED
-                and event.vsi is not None
-                and event.vsi.instance == instance
-                and f"→ {state}:" in event.text
-            ),
-            port=nic.source,
-            since=since,
-            within=within,
-        )
+        left = list(states)
+
+        def moved(event: Event) -> bool:  # asked once about each event, in order
+            if event.kind is EventKind.MOVED and event.vsi and event.vsi.instance == instance:
+                if f"→ {left[0]}:" in event.text:
+                    del left[0]
+            return not left
+
+        return self.wait_for(moved, port=nic.source, since=since, within=within)
 
     def asked(self, nic: DirectInterface, *, since: int = 0) -> list[tuple[Command, EcpFrame]]:
         """Each request about the VSI of `nic` that the switch has heard since that mark."""
@@ -244,6 +242,17 @@ class StationBed(Resource):
             if any(one.vsi.instance == instance for one in event.frame.associations)
         ]
 
+    def answered(self, nic: DirectInterface, *, since: int = 0) -> bool:
+        """Whether the switch has answered a request about the VSI of `nic` since that mark."""
+        instance = vsi_of(nic).instance
+        return any(
+            one.vsi.instance == instance
+            for port, event in self.switch.events[max(since - self.switch.forgotten, 0) :]
+            if port == nic.source and event.kind is EventKind.SENT
+            if isinstance(event.frame, EcpFrame)
+            for one in event.frame.associations
+        )
+
     def passed(self, nic: DirectInterface) -> list[Passed]:
         """Each frame that the switch has heard from the address of `nic`, of the last it knows."""
         source = bytes.fromhex(nic.mac.replace(":", ""))
@@ -255,8 +264,11 @@ class StationBed(Resource):
         return [x.fate for x in self.passed(nic) if x.octets[:6] == target][-1]
 
     def associated_at(self, nic: DirectInterface) -> float:
-        """When the VSI of `nic` was first associated, on the switch's clock. Raises SilenceError."""
-        return self.wait_for_state(nic, VsiState.ASSOCIATED, since=0).at
+        """When the VSI of `nic` was first associated, by the switch's clock.
+
+        Raises SilenceError.
+        """
+        return self.wait_for_states(nic, VsiState.ASSOCIATED, since=0).at
 
     def wait_until_heard(self, *, since: int) -> None:
         """Until lldpad has spoken by LLDP on every port since that mark. Raises SilenceError."""

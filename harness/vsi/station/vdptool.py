@@ -57,11 +57,13 @@ class VdpTool:
         *,
         form: FilterFormat = FilterFormat.MAC_VID,
         hints: str = "none",
+        wait: bool = True,
     ) -> ToldVsi | None:
         """What lldpad tells of the VSI when the bridge has answered; None after five seconds.
 
         It is de-associated where the bridge has refused. `hints` is about a guest that migrates:
-        none, from (here) or to (here). Raises CommandError when lldpad refuses it.
+        none, from (here) or to (here). Without `wait` it is None at once. Raises CommandError when
+        lldpad refuses the request, which with `wait` takes five seconds too.
         """
         mode = _MODES[command]
         words = [
@@ -73,7 +75,7 @@ class VdpTool:
             f"hints={hints}",
             *(f"filter={_filter(one, form)}" for one in filters),
         ]
-        told = self._run("-T", "-W", "-i", link, "-V", mode, *_configuration(words))
+        told = self._run("-T", *["-W"] * wait, "-i", link, "-V", mode, *_configuration(words))
         return next((x for x in told if x.instance.bytes == vsi.instance), None)
 
     def vsis(self, link: str, command: Command = Command.ASSOCIATE) -> tuple[ToldVsi, ...]:
