@@ -1,8 +1,8 @@
-"""The bridge's ECP at one port, in one dialect: its two machines, and the frames they are about."""
+"""ECP at one end of a link, in one dialect: its two machines, and the frames they are about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from harness.vsi import ecp_machine
@@ -15,7 +15,7 @@ from harness.vsi.lldp_machine import EvbTimers
 from harness.vsi.numbers import NEAREST_BRIDGE, NEAREST_CUSTOMER_BRIDGE, VDP_SUBTYPE
 from harness.vsi.outbox import Outbox
 
-__all__ = ["EcpPort"]
+__all__ = ["EcpPort", "packed"]
 
 _TO = {Dialect.RATIFIED: NEAREST_CUSTOMER_BRIDGE, Dialect.DRAFT: NEAREST_BRIDGE}
 _SUBTYPES = {Dialect.RATIFIED: VDP_SUBTYPE, Dialect.DRAFT: 0}
@@ -46,6 +46,11 @@ class EcpPort:
     def deadline(self) -> float | None:
         """When the next copy is to be sent, if it is not acknowledged before."""
         return self._sender.deadline
+
+    @property
+    def idle(self) -> bool:
+        """Whether what is submitted now is sent now."""
+        return self._sender.current is None
 
     @property
     def waiting(self) -> int:
@@ -105,7 +110,7 @@ class EcpPort:
         dispensable: Callable[[Association], bool],
     ) -> None:
         """Send answers, in one ECPDU where they fit; first to go is what is dispensable."""
-        for payload in _packed(answers):
+        for payload in packed(answers):
             spare = all(dispensable(one) for one in payload)
             self._send(ecp_machine.Submit(payload, dispensable=spare), now)
 
@@ -143,7 +148,7 @@ class EcpPort:
             self._out.emit(frame, now)
 
 
-def _packed(answers: Sequence[Association]) -> Iterator[Payload]:
+def packed(answers: Iterable[Association]) -> Iterator[Payload]:
     """By ECPDU: one has one VSI manager (41.1), and fits a frame."""
     group: list[Association] = []
     octets = 0
