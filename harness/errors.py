@@ -12,6 +12,7 @@
     ├── CommandError          a program that was started failed            exit 3
     ├── LibvirtError          libvirt refused an operation                 exit 3
     ├── GuestError            a guest does not do what it is asked         exit 3
+    ├── SilenceError          what was waited for did not happen           exit 3
     ├── StrayFrameError       a frame outran its barrier                   exit 3
     └── DifferenceError       the kernel did not do what the model says    exit 1
 
@@ -32,6 +33,7 @@ __all__ = [
     "HairpinError",
     "KernelError",
     "LibvirtError",
+    "SilenceError",
     "StimulusError",
     "StrayFrameError",
     "TopologyError",
@@ -191,6 +193,10 @@ class GuestError(HairpinError):
         self.errno = errno
         self.lost = lost
         super().__init__(f"guest {guest}: {request}: {problem}")
+
+
+class SilenceError(HairpinError):
+    """What was waited for did not happen in time; the text tells what did."""
 
 
 class StrayFrameError(HairpinError):

@@ -20,6 +20,7 @@ from harness.kernel.syscalls import attach_filter, setsockopt_blocking
 from harness.resource import Resource
 
 __all__ = [
+    "ANCILLARY",
     "ETH_P_ALL",
     "PACKET_OTHERHOST",
     "PACKET_OUTGOING",
@@ -28,7 +29,10 @@ __all__ = [
     "end_socket",
     "offload_socket",
     "plain_socket",
+    "port_socket",
+    "tell_tags",
     "vnet_socket",
+    "with_tag",
 ]
 
 ETH_P_ALL = 0x0003
@@ -39,9 +43,11 @@ _SOL_PACKET = 263
 _PACKET_ADD_MEMBERSHIP = 1
 _PACKET_DROP_MEMBERSHIP = 2
 _PACKET_RX_RING = 5
+_PACKET_AUXDATA = 8
 _PACKET_VERSION = 10
 _TPACKET_V2 = 1
 _PACKET_MR_MULTICAST = 0
+_PACKET_MR_PROMISC = 1
 _PACKET_VNET_HDR = 15
 _PACKET_QDISC_BYPASS = 20
 _PACKET_IGNORE_OUTGOING = 23
@@ -56,6 +62,10 @@ _LARGE = 1 << 24  # bytes of a socket's buffer
 _LARGEST = 1 << 25  # the kernel doubles it (sock_setsockopt)
 # SO_RCVBUFFORCE and SO_SNDBUFFORCE, which Python does not name, may go beyond the sysctl.
 _BUFFERS = ((socket.SO_RCVBUF, 33), (socket.SO_SNDBUF, 32))
+# struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
+_AUXDATA = struct.Struct("=IIIHHHH")
+ANCILLARY = socket.CMSG_SPACE(_AUXDATA.size)
+"""Room for what `tell_tags` has recvmsg bring."""
 # struct tpacket2_hdr: status, len, snaplen, mac, net, sec, nsec, vlan_tci, vlan_tpid
 _HEADER_SIZE = 32
 _TAKE = struct.Struct("=II4xH10xHH").unpack_from  # status, len, mac, vlan_tci, vlan_tpid
@@ -188,6 +198,39 @@ def end_socket(ns: NetNS, name: str, *, vnet_header: bool = False) -> socket.soc
             raise KernelError(f"listen on {name}", error.errno or 0) from error
         undo.pop_all()
     return sock
+
+
+def port_socket(ns: NetNS, name: str) -> socket.socket:
+    """An `end_socket` of the link `name` as a switch has one: for frames to whomever.
+
+    A virtio-net header stands before each frame, and recvmsg brings the tag (`with_tag`). Raises
+    KernelError.
+    """
+    sock = end_socket(ns, name, vnet_header=True)
+    try:
+        tell_tags(sock)
+        index = ns.run(lambda: socket.if_nametoindex(name))
+        request = struct.pack("=iHH8s", index, _PACKET_MR_PROMISC, 0, b"")
+        sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+    except OSError as error:
+        sock.close()
+        raise KernelError(f"listen on {name}", error.errno or 0) from error
+    return sock
+
+
+def tell_tags(sock: socket.socket) -> None:
+    """Have recvmsg bring what `with_tag` takes. Raises OSError."""
+    sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+
+
+def with_tag(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> bytes:
+    """The frame with the tag that the kernel has taken out (skb_vlan_untag) in its place."""
+    for level, kind, data in ancillary:
+        if level == _SOL_PACKET and kind == _PACKET_AUXDATA:
+            status, *_, tci, tpid = _AUXDATA.unpack(data)
+            if status & _TP_STATUS_VLAN_VALID:
+                return frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
+    return frame
 
 
 def _program(*, unwanted: Kind, outgoing: bool, only_index: int | None) -> bytes:

@@ -61,16 +61,16 @@ class Tun(Resource):
         ns: NetNS,
         name: str,
         *,
-        index: int,
-        mac: str,
+        index: int = 0,
+        mac: str = "",
         vnet_header: int = 10,
         queues: int = 1,
     ) -> Self:
         """A new device in `ns`, down, with that many queues.
 
-        `vnet_header` bytes stand before each frame, and then all offloads are on; with 0 there
-        is no header, and none is. Raises UnfitError where /dev/net/tun cannot be opened,
-        KernelError when the kernel refuses the device.
+        With `index` 0 and no `mac` the kernel chooses. `vnet_header` bytes stand before each frame,
+        and then all offloads are on; with 0 there is no header, and none is. Raises UnfitError
+        where /dev/net/tun cannot be opened, KernelError when the kernel refuses the device.
         """
         with ExitStack() as undo:
             fds = []
@@ -86,7 +86,8 @@ class Tun(Resource):
                     fcntl.ioctl(fd, TUNSETIFF, _IFREQ.pack(name.encode(), flags))
                 if vnet_header:
                     fcntl.ioctl(fds[0], TUNSETVNETHDRSZ, _INT.pack(vnet_header))
-                fcntl.ioctl(fds[0], SIOCSIFHWADDR, hardware)
+                if mac:
+                    fcntl.ioctl(fds[0], SIOCSIFHWADDR, hardware)
                 offloads = _most_offloads(fds[0]) if vnet_header else 0
             except OSError as error:
                 raise KernelError(f"make tun device {name}", error.errno or 0) from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.parts import Mode
-from harness.report.pcapng import Captured, Interface, pcapng
+from harness.pcapng import Captured, Interface, pcapng
 from harness.stimulus import frame_of
 from harness.testbed.evidence import Evidence, Repeat
 from harness.testbed.verdict import Difference, Verdict

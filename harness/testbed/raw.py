@@ -11,7 +11,6 @@ import errno
 import os
 import select
 import socket
-import struct
 import time
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -20,7 +19,15 @@ from itertools import count
 from harness.errors import DifferenceError, KernelError
 from harness.frames import ETHERTYPE_EXPERIMENTAL, Frame
 from harness.kernel.netns import NetNS
-from harness.kernel.packets import ETH_P_ALL, PACKET_OTHERHOST, PACKET_OUTGOING, plain_socket
+from harness.kernel.packets import (
+    ANCILLARY,
+    ETH_P_ALL,
+    PACKET_OTHERHOST,
+    PACKET_OUTGOING,
+    plain_socket,
+    tell_tags,
+    with_tag,
+)
 from harness.kernel.taps import Tap
 from harness.parts import BEACON_MAC, BROADCAST_MAC
 from harness.resource import Resource
@@ -30,12 +37,6 @@ from harness.testbed.endpoints import TapEndpoint
 __all__ = ["LinkEnd", "RawEnd", "RawEnds", "TapEnd", "marker", "raw_end"]
 
 _LONGEST = 1 << 16  # bytes
-_SOL_PACKET = 263
-_PACKET_AUXDATA = 8
-_TP_STATUS_VLAN_VALID = 1 << 4
-# struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-_AUXDATA = struct.Struct("=IIIHHHH")
-_ANCILLARY = socket.CMSG_SPACE(_AUXDATA.size)
 _MARK = b"hairpin's marker"
 _MARKER_WITHIN = 5.0  # seconds; one that has not come by then will not come
 _marks = count(1)
@@ -125,7 +126,7 @@ class LinkEnd(RawEnd):
         self._unwanted = {PACKET_OUTGOING, *([PACKET_OTHERHOST] if self._stack_only else [])}
         try:
             self._socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
-            self._socket.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+            tell_tags(self._socket)
             self._socket.settimeout(0)
             self._socket.bind((name, protocol))
         except OSError as error:
@@ -144,7 +145,7 @@ class LinkEnd(RawEnd):
     def _next(self) -> bytes | None:
         while True:
             try:
-                frame, ancillary, _, address = self._socket.recvmsg(_LONGEST, _ANCILLARY)
+                frame, ancillary, _, address = self._socket.recvmsg(_LONGEST, ANCILLARY)
             except OSError as error:
                 if error.errno == errno.ENETDOWN:  # it was, once (packet_notifier)
                     continue
@@ -155,21 +156,11 @@ class LinkEnd(RawEnd):
             # (deliver_ptype_list_skb for orig_dev, __netif_receive_skb_core).
             elsewhere = self._stack_only and address[0] != self._link
             if address[2] not in self._unwanted and not elsewhere:
-                return _with_tag(frame, ancillary)
+                return with_tag(frame, ancillary)
 
     def close(self) -> None:
         """Close the socket; idempotent."""
         self._socket.close()
-
-
-def _with_tag(frame: bytes, ancillary: list[tuple[int, int, bytes]]) -> bytes:
-    """The frame with the tag that the kernel has taken out (skb_vlan_untag) in its place."""
-    for level, kind, data in ancillary:
-        if level == _SOL_PACKET and kind == _PACKET_AUXDATA:
-            status, *_, tci, tpid = _AUXDATA.unpack(data)
-            if status & _TP_STATUS_VLAN_VALID:
-                return frame[:12] + struct.pack("!HH", tpid, tci) + frame[12:]
-    return frame
 
 
 def raw_end(bed: Testbed, station: str) -> RawEnd:

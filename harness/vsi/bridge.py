@@ -63,7 +63,10 @@ class Bridge:
         now: float = 0.0,
     ) -> None:
         self.port = port
-        self._types = types
+        self.types = types
+        """For what is decided on from now on."""
+        self.changes = 0
+        """Grows when another VSI is associated, or one with other filters or another type."""
         self._out = Outbox(faults or Faults(), most)
         self._instances = Instances() if instances is None else instances
         self._most = most
@@ -146,7 +149,24 @@ class Bridge:
         """Those in use."""
         return DRAFT_TIMERS if dialect is Dialect.DRAFT else lldp_machine.timers_of(self._evb)
 
+    @property
+    def faults(self) -> Faults:
+        """What it is to do wrong; others may be set."""
+        return self._out.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._out.faults = faults
+
     # ------------------------------------------------------------------ what it is told
+
+    def link_up(self, now: float) -> Outcome:
+        """The link is up, maybe again: the station is told of the bridge at once.
+
+        What the station said before holds: its own frame may have been faster than this news.
+        """
+        self._evb = lldp_machine.hurried(self._evb, now)
+        return self._outcome(now)
 
     def de_associate(self, instance: bytes, now: float, *, why: str = "withdrawn") -> Outcome:
         """De-associate a VSI from the bridge's side; nothing where it is not known."""
@@ -271,7 +291,7 @@ class Bridge:
         refuse = self._out.fault(FaultKind.REFUSE, (asked,), now)
         if refuse:
             return Decision(refuse.code, keep=refuse.keep, hard=refuse.hard)
-        found = self._types.find(asked.vsi) if self._types is not None else None
+        found = self.types.find(asked.vsi) if self.types is not None else None
         objection = found.objects(asked) if isinstance(found, VsiType) else found
         if objection is None and asked.command is Command.ASSOCIATE:
             owner = Owner(self.port, entry.station)
@@ -282,7 +302,9 @@ class Bridge:
                 objection = refusal_code(dialect, objection)
             return Decision(objection, hard=True)
         entry.vsi = asked.vsi
-        entry.kind = found if isinstance(found, VsiType) else None
+        kind = found if isinstance(found, VsiType) else None
+        self.changes += kind != entry.kind
+        entry.kind = kind
         rewrite = self._out.fault(FaultKind.REWRITE_VID, (asked,), now)
         self._withdraw_later(asked, now)
         if rewrite is None:
@@ -301,9 +323,9 @@ class Bridge:
         """Make gate, owner and timer agree with what the machine has come to."""
         machine = entry.machine
         if machine.state is VsiState.ASSOCIATED and machine.granted:
-            self._gate.open(instance, machine.granted.filters)
+            self.changes += self._gate.open(instance, machine.granted.filters)
         else:
-            self._gate.close(instance)
+            self.changes += self._gate.close(instance)
             self._instances.release(instance, self.port)
         self._table.settle(instance, entry)
 

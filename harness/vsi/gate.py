@@ -19,21 +19,30 @@ class Gate:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def open(self, instance: bytes, filters: tuple[FilterInfo, ...]) -> None:
-        """Let the frames of `instance` pass: those that `filters` name, and no others."""
+    def open(self, instance: bytes, filters: tuple[FilterInfo, ...]) -> bool:
+        """Let the frames of `instance` pass: those that `filters` name, and no others.
+
+        Whether that changes anything.
+        """
+        keys = tuple(sorted({(entry.mac, entry.vid) for entry in filters}))
+        if self._keys.get(instance) == keys:
+            return False
         self.close(instance)
-        keys = tuple({(entry.mac, entry.vid) for entry in filters})
         self._keys[instance] = keys
         for key in keys:
             self._instances.setdefault(key, {})[instance] = None
+        return True
 
-    def close(self, instance: bytes) -> None:
-        """Let none of them pass."""
-        for key in self._keys.pop(instance, ()):
+    def close(self, instance: bytes) -> bool:
+        """Let none of them pass. Whether that changes anything."""
+        if instance not in self._keys:
+            return False
+        for key in self._keys.pop(instance):
             holders = self._instances[key]
             del holders[instance]
             if not holders:
                 del self._instances[key]
+        return True
 
     def find(self, src: bytes, vlan: int) -> bytes | None:
         """Whose frame it is: one from `src`, tagged with `vlan`, or untagged where that is 0."""

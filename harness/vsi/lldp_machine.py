@@ -32,6 +32,7 @@ __all__ = [
     "VsisChanged",
     "bridge_tlv",
     "draft_tlv",
+    "hurried",
     "relays",
     "step",
     "timers_from",
@@ -200,6 +201,11 @@ def _heard(
 
 def _forget(machine: EvbMachine, now: float) -> EvbMachine:
     return replace(machine, station=None, draft=None, expires=None, fast=_FAST, next_send=now)
+
+
+def hurried(machine: EvbMachine, now: float) -> EvbMachine:
+    """The machine, about to send several LLDPDUs in quick succession (IEEE 802.1AB, 9.2.5.19)."""
+    return replace(machine, fast=_FAST, next_send=now)
 
 
 def relays(machine: EvbMachine) -> bool:

@@ -18,7 +18,7 @@ class Outbox:
     """Gathers until `outcome`. At most `most` things are to be done later; others are left out."""
 
     def __init__(self, faults: Faults, most: int) -> None:
-        self._faults = faults
+        self.faults = faults
         self._most = most
         self._frames: list[bytes] = []
         self._events: list[Event] = []
@@ -40,7 +40,7 @@ class Outbox:
 
     def fault(self, kind: FaultKind, asked: tuple[Association, ...], now: float) -> Fault | None:
         """The fault that is due, which is told of."""
-        fault = self._faults.take(kind, asked)
+        fault = self.faults.take(kind, asked)
         if fault:
             self.note(now, EventKind.FAULT, kind, asked[0].vsi if asked else None)
         return fault

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from harness.report.pcapng import Captured, Interface, pcapng
+from harness.pcapng import Captured, Interface, pcapng
 
 MOMENT = 1_700_000_000_123_456_789  # nanoseconds
 INBOUND, OUTBOUND = 1, 2
