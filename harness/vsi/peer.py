@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from harness.vsi import lldp_machine, peer_lldp, peer_vdp
-from harness.vsi.ecp_port import EcpPort, packed
+from harness.vsi.backlog import packed
+from harness.vsi.ecp_port import EcpPort
 from harness.vsi.events import EventKind, Outcome
 from harness.vsi.facts import Association, Dialect, EcpFrame, LldpFrame
 from harness.vsi.faults import Faults
@@ -59,7 +60,7 @@ class Peer:
         self._most = most
         self._out = Outbox(Faults(), 0)
         self._evb = EvbStation(policy, address, dialect, next_send=now)
-        self._ecp = EcpPort(self._out, dialect, address, self.timers, most=1, sequence=sequence)
+        self._ecp = EcpPort(self._out, dialect, address, self.timers, most=most, sequence=sequence)
         self._machines: dict[bytes, StationVsi] = {}
         self._turn: dict[bytes, None] = {}
         self._due: list[tuple[float, int, bytes]] = []
@@ -228,7 +229,7 @@ class Peer:
         for association in payload:
             instance = association.vsi.instance
             self._step(instance, self._machines[instance], peer_vdp.Sent(), now)
-        self._ecp.submit(payload, now, dispensable=lambda _: False)
+        self._ecp.submit(self.address, payload, now, dispensable=lambda _: False)
 
     def _outcome(self, now: float) -> Outcome:
         self._speak(now)
