@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Captured", "Interface", "pcapng"]
+__all__ = ["Captured", "Interface", "packet_block", "pcapng"]
 
 _SECTION, _INTERFACE, _ENHANCED_PACKET = 0x0A0D0D0A, 1, 6
 _BYTE_ORDER = 0x1A2B3C4D
@@ -86,11 +86,12 @@ def pcapng(
                 ],
             )
         )
-    blocks += [_packet(captured) for captured in frames]
+    blocks += [packet_block(captured) for captured in frames]
     return b"".join(blocks)
 
 
-def _packet(captured: Captured) -> bytes:
+def packet_block(captured: Captured) -> bytes:
+    """A frame to be put behind what `pcapng` gives, for a file that grows."""
     high, low = divmod(captured.nanoseconds, 1 << 32)
     length = len(captured.frame)
     head = struct.pack("<IIIII", captured.interface, high, low, length, length)

@@ -18,7 +18,7 @@ from functools import cached_property
 from harness.frames import Tag
 from harness.kernel.vnet import DATA_VALID, GSO_ECN, NEEDS_CSUM, Gso, VnetHeader
 
-__all__ = ["Arrival", "LargeFrame", "arrival", "differences"]
+__all__ = ["Arrival", "LargeFrame", "arrival", "differences", "finished", "ones_sum"]
 
 _IPV4_SOURCE, _IPV4_TARGET = (ipaddress.ip_address(f"10.0.0.{n}").packed for n in (1, 2))
 _IPV6_SOURCE, _IPV6_TARGET = (ipaddress.ip_address(f"fd00::{n}").packed for n in (1, 2))
@@ -39,7 +39,7 @@ Arrival = tuple[VnetHeader, bytes]
 """A frame with its checksum finished, and the header it came with (hdr_len, a hint, set to 0)."""
 
 
-def _sum(data: bytes) -> int:
+def ones_sum(data: bytes | bytearray) -> int:
     """One's complement sum of 16-bit words (RFC 1071)."""
     if len(data) % 2:
         data += b"\0"
@@ -104,7 +104,7 @@ class LargeFrame:
         """The frame, with the sum of the pseudo header where its checksum belongs."""
         segment = self._transport(self.payload, 0, last=True, first=True)
         at = self._csum_offset
-        partial = struct.pack("!H", _sum(self._pseudo(len(segment))))
+        partial = struct.pack("!H", ones_sum(self._pseudo(len(segment))))
         return self._packet(segment[:at] + partial + segment[at + 2 :])
 
     @cached_property
@@ -137,7 +137,7 @@ class LargeFrame:
 
     def whole(self) -> list[Arrival]:
         """What a receiver gets that takes it as it is."""
-        return [(replace(self.header, hdr_len=0), _finished(self.frame, self.header))]
+        return [(replace(self.header, hdr_len=0), finished(self.frame, self.header))]
 
     def cut(self, seen: Sequence[bytes], *, checksums_open: bool) -> list[Arrival]:
         """What a receiver gets that does not; `checksums_open`: it finishes those itself."""
@@ -155,7 +155,7 @@ class LargeFrame:
         return _IPV4_SOURCE + _IPV4_TARGET + struct.pack("!HH", self._protocol, length)
 
     def _checked(self, segment: bytes) -> bytes:
-        checksum = ~_sum(self._pseudo(len(segment)) + segment) & 0xFFFF
+        checksum = ~ones_sum(self._pseudo(len(segment)) + segment) & 0xFFFF
         if not checksum and self._protocol is _Protocol.UDP:
             checksum = 0xFFFF  # CSUM_MANGLED_0: none at all would be 0
         at = self._csum_offset
@@ -184,7 +184,7 @@ class LargeFrame:
         fields = (0x45, 0, 20 + len(content), _IDENT + number, flags, 64, self._protocol)
         addresses = _IPV4_SOURCE + _IPV4_TARGET
         blank = struct.pack("!BBHHHBBH", *fields, 0) + addresses
-        ip = struct.pack("!BBHHHBBH", *fields, ~_sum(blank) & 0xFFFF) + addresses
+        ip = struct.pack("!BBHHHBBH", *fields, ~ones_sum(blank) & 0xFFFF) + addresses
         return ethernet + b"\x08\x00" + ip + content
 
     def _fragments(self, ident: int) -> list[bytes]:
@@ -204,13 +204,13 @@ class LargeFrame:
 # ---------------------------------------------------------------------- comparing
 
 
-def _finished(frame: bytes, header: VnetHeader) -> bytes:
+def finished(frame: bytes, header: VnetHeader) -> bytes:
     """The frame with the checksum that its header asks for (skb_checksum_help)."""
     if not header.flags & NEEDS_CSUM:
         return frame
     start = header.csum_start
     at = start + header.csum_offset
-    checksum = ~_sum(frame[start:]) & 0xFFFF or 0xFFFF
+    checksum = ~ones_sum(frame[start:]) & 0xFFFF or 0xFFFF
     return frame[:at] + struct.pack("!H", checksum) + frame[at + 2 :]
 
 
@@ -221,8 +221,8 @@ def arrival(data: bytes, header_size: int) -> Arrival:
     """
     frame = data[header_size:]
     header = VnetHeader.unpack(data) if header_size else VnetHeader()
-    finished = _finished(frame, header)
-    return replace(header, hdr_len=0, flags=header.flags & ~DATA_VALID), finished
+    header_seen = replace(header, hdr_len=0, flags=header.flags & ~DATA_VALID)
+    return header_seen, finished(frame, header)
 
 
 def differences(seen: Sequence[Arrival], expected: Sequence[Arrival]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 
@@ -12,7 +13,7 @@ from harness.resource import Resource
 __all__ = ["LinkNews"]
 
 _RTMGRP_LINK = 1
-_RTM_NEWLINK = 16
+_RTM_NEWLINK, _RTM_DELLINK = 16, 17
 _MESSAGE = struct.Struct("=IHHII")
 _IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change
 _UP = 0x1 | 0x10000  # IFF_UP, IFF_LOWER_UP
@@ -41,6 +42,7 @@ class LinkNews(Resource):
         except KernelError:
             self._socket.close()
             raise
+        self._name = name
         self._index: int = link["index"]
         self.up = link["flags"] & _UP == _UP
         """As of the last reading."""
@@ -50,7 +52,10 @@ class LinkNews(Resource):
         return self._socket.fileno()
 
     def came_up(self) -> bool:
-        """Whether the link has come up since it was last asked."""
+        """Whether the link has come up since it was last asked.
+
+        Raises KernelError (ENODEV) when it is gone: deleted, or in another namespace.
+        """
         came = False
         while True:
             try:
@@ -62,9 +67,13 @@ class LinkNews(Resource):
             offset = 0
             while offset < len(data):
                 length, kind, _, _, _ = _MESSAGE.unpack_from(data, offset)
-                if kind == _RTM_NEWLINK:
-                    _, _, index, flags, _ = _IFINFOMSG.unpack_from(data, offset + _MESSAGE.size)
-                    if index == self._index:
+                if kind in (_RTM_NEWLINK, _RTM_DELLINK):
+                    family, _, index, flags, _ = _IFINFOMSG.unpack_from(
+                        data, offset + _MESSAGE.size
+                    )
+                    if (family, index) == (socket.AF_UNSPEC, self._index):
+                        if kind == _RTM_DELLINK:
+                            raise KernelError(f"serve {self._name}", errno.ENODEV, "it is gone")
                         up = flags & _UP == _UP
                         came = came or (up and not self.up)
                         self.up = up

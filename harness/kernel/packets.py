@@ -26,6 +26,7 @@ __all__ = [
     "PACKET_OUTGOING",
     "Membership",
     "Ring",
+    "be_promiscuous",
     "end_socket",
     "offload_socket",
     "plain_socket",
@@ -209,13 +210,18 @@ def port_socket(ns: NetNS, name: str) -> socket.socket:
     sock = end_socket(ns, name, vnet_header=True)
     try:
         tell_tags(sock)
-        index = ns.run(lambda: socket.if_nametoindex(name))
-        request = struct.pack("=iHH8s", index, _PACKET_MR_PROMISC, 0, b"")
-        sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+        be_promiscuous(sock, ns, name)
     except OSError as error:
         sock.close()
         raise KernelError(f"listen on {name}", error.errno or 0) from error
     return sock
+
+
+def be_promiscuous(sock: socket.socket, ns: NetNS, name: str) -> None:
+    """Have the link `name` take frames to whomever, until `sock` is closed. Raises OSError."""
+    index = ns.run(lambda: socket.if_nametoindex(name))
+    request = struct.pack("=iHH8s", index, _PACKET_MR_PROMISC, 0, b"")
+    sock.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
 
 
 def tell_tags(sock: socket.socket) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.errors import KernelError
 from harness.kernel.dumps import attributes
 from harness.kernel.netns import NetNS
-from harness.kernel.packets import ETH_P_ALL, PACKET_OUTGOING
+from harness.kernel.packets import ETH_P_ALL, PACKET_OUTGOING, be_promiscuous
+from harness.kernel.syscalls import attach_filter
 from harness.resource import Resource
 
 __all__ = ["FdbMoves", "Heard", "Recording"]
@@ -49,14 +51,21 @@ class Heard:
 class Recording(Resource):
     """What all links of `ns` send and receive from now on. Use it in a `with` statement.
 
-    A bridge port's is what came to the port, whatever the bridge does with it. Raises KernelError.
+    A bridge port's is what came to the port, whatever the bridge does with it. With `link` it is
+    that one, promiscuous as long; with `ethertypes`, frames of those only, a tag passed over.
+    Raises KernelError.
     """
 
-    def __init__(self, ns: NetNS) -> None:
+    def __init__(self, ns: NetNS, *, link: str = "", ethertypes: Iterable[int] = ()) -> None:
         try:
-            every = socket.htons(ETH_P_ALL)
-            # Not bound: Python would want a link's name for that.
-            self._socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, every))
+            # Deaf until it is bound, where it is: Python would want a link's name for that.
+            first = 0 if link else socket.htons(ETH_P_ALL)
+            self._socket = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, first))
+            if ethertypes:
+                attach_filter(self._socket.fileno(), _only(ethertypes))
+            if link:
+                self._socket.bind((link, ETH_P_ALL))
+                be_promiscuous(self._socket, ns, link)
             try:
                 self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
             except PermissionError:  # in a user namespace: as much as net.core.rmem_max lets us
@@ -67,6 +76,10 @@ class Recording(Resource):
         self.lost = 0
         """Frames that the buffer had no room for, as of the last reading."""
         self.read()  # what came before it bore time stamps
+
+    def fileno(self) -> int:
+        """The descriptor that can be read when there is something to `read`."""
+        return self._socket.fileno()
 
     def read(self) -> list[Heard]:
         """What has come since the last reading, in its order."""
@@ -88,6 +101,16 @@ class Recording(Resource):
     def close(self) -> None:
         """Stop; idempotent."""
         self._socket.close()
+
+
+def _only(ethertypes: Iterable[int]) -> bytes:
+    """Classic BPF: frames of these ethertypes; the kernel has taken a tag out of the way."""
+    load, jump_if_equal, give = 0x28, 0x15, 0x06
+    wanted = sorted(ethertypes)
+    program = [(load, 0, 0, 12)]
+    program += [(jump_if_equal, len(wanted) - n, 0, type_) for n, type_ in enumerate(wanted)]
+    program += [(give, 0, 0, 0), (give, 0, 0, _LONGEST)]
+    return b"".join(struct.pack("=HBBI", *one) for one in program)
 
 
 def _stamp(extras: list[tuple[int, int, bytes]]) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.errors import UsageError
 from harness.vsi.facts import Association, Command
 
-__all__ = ["Fault", "FaultKind", "Faults"]
+__all__ = ["Fault", "FaultKind", "Faults", "parse_fault"]
 
 
 class FaultKind(StrEnum):
@@ -88,3 +90,56 @@ class Faults:
             if found is None and turn > 0 and (fault.times is None or turn <= fault.times):
                 found = fault
         return found
+
+
+def parse_fault(text: str) -> Fault:
+    """The fault that a user writes as KIND[,key=value…]: "refuse,code=2,times=3".
+
+    Keys are the fields of Fault; `instance` is a UUID, and a flag needs no value. Raises
+    UsageError, which says what is allowed.
+    """
+    kind, *words = text.split(",")
+    if kind not in list(FaultKind):
+        raise UsageError(f"fault {kind!r}: no such kind; allowed: {', '.join(FaultKind)}")
+    given: dict[str, object] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        if key not in _FIELDS:
+            raise UsageError(f"fault {text!r}: no {key!r}; allowed: {', '.join(_FIELDS)}")
+        read, allowed = _FIELDS[key]
+        try:
+            given[key] = read(value)
+        except (ValueError, KeyError):
+            raise UsageError(f"fault {text!r}: {key} is {allowed}") from None
+    return Fault(FaultKind(kind), **given)  # type: ignore[arg-type]
+
+
+def _between(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not least <= number <= most:
+            raise ValueError(text)
+        return number
+
+    return read
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
+_FLAG: Mapping[str, bool] = {"": True, "yes": True, "true": True, "no": False, "false": False}
+_FIELDS: Mapping[str, tuple[Callable[[str], object], str]] = {
+    "command": (Command, f"one of {', '.join(Command)}"),
+    "instance": (lambda text: uuid.UUID(text).bytes, "a UUID"),
+    "after": (_between(0, 10**9), "how many occasions to pass over, 0 and more"),
+    "times": (_between(1, 10**9), "on how many occasions, 1 and more"),
+    "code": (_between(1, 15), "1 to 15"),
+    "keep": (_FLAG.__getitem__, "yes or no"),
+    "hard": (_FLAG.__getitem__, "yes or no"),
+    "seconds": (_seconds, "a number of seconds"),
+    "vid": (_between(1, 4094), "1 to 4094"),
+}

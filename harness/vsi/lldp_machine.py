@@ -19,6 +19,7 @@ from harness.vsi.numbers import NEAREST_CUSTOMER_BRIDGE, seconds
 
 __all__ = [
     "DRAFT_TIMERS",
+    "RELAY_BIT",
     "EvbMachine",
     "EvbPolicy",
     "EvbTimers",
@@ -41,7 +42,9 @@ __all__ = [
 
 _FAST = 4  # txFastInit, IEEE 802.1AB 9.2.5.19
 _FAST_INTERVAL = 1.0  # msgFastTx
-_RELAY, _STANDARD = 0x40, 0x80
+_STANDARD = 0x80
+RELAY_BIT = 0x40
+"""Reflective relay, in the modes of draft 0.2's EVB TLV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +216,7 @@ def relays(machine: EvbMachine) -> bool:
     if not machine.policy.reflective_relay:
         return False
     asked = machine.station is not None and machine.station.rr_request
-    drafted = machine.draft is not None and bool(machine.draft.cmode & _RELAY)
+    drafted = machine.draft is not None and bool(machine.draft.cmode & RELAY_BIT)
     spoken = machine.policy.dialects
     return (asked and Dialect.RATIFIED in spoken) or (drafted and Dialect.DRAFT in spoken)
 
@@ -268,11 +271,11 @@ def bridge_tlv(machine: EvbMachine) -> Evb:
 def draft_tlv(machine: EvbMachine) -> DraftEvb:
     """What the bridge says in draft 0.2."""
     policy = machine.policy
-    able = _STANDARD | (_RELAY if policy.reflective_relay else 0)
-    relay = machine.draft is not None and machine.draft.cmode & able & _RELAY
+    able = _STANDARD | (RELAY_BIT if policy.reflective_relay else 0)
+    relay = machine.draft is not None and machine.draft.cmode & able & RELAY_BIT
     return DraftEvb(
         smode=able,
-        cmode=_RELAY if relay else _STANDARD,
+        cmode=RELAY_BIT if relay else _STANDARD,
         svsi=min(policy.most_vsis, 0xFFFF),
         cvsi=min(machine.vsis, 0xFFFF),
         rte=policy.draft_rte,

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from harness.pcapng import Captured, Interface, pcapng
+from harness.errors import UsageError
+from harness.pcapng import Captured, Interface, packet_block, pcapng
+from harness.resource import Resource
+from harness.vsi.frames import read
 from harness.vsi.live.trace import Passed
+from harness.vsi.words import frame_words
 
-__all__ = ["capture_of"]
+__all__ = ["CaptureFile", "capture_of"]
 
 
 def capture_of(ports: Sequence[str], frames: Iterable[Passed], *, started: float) -> bytes:
@@ -15,13 +20,40 @@ def capture_of(ports: Sequence[str], frames: Iterable[Passed], *, started: float
     numbers = {port: number for number, port in enumerate(ports)}
     return pcapng(
         [Interface(port) for port in ports],
-        [captured(passed, numbers[passed.port], started=started) for passed in frames],
+        [_captured(passed, numbers[passed.port], started) for passed in frames],
         application="hairpin",
     )
 
 
-def captured(passed: Passed, interface: int, *, started: float) -> Captured:
-    """A frame as it stands in such a file."""
-    comment = "" if passed.fate == "control" else passed.fate
+class CaptureFile(Resource):
+    """The file `path`, to which frames are added as they pass. Raises UsageError."""
+
+    def __init__(self, path: Path, ports: Sequence[str]) -> None:
+        self._path = path
+        self._numbers = {port: number for number, port in enumerate(ports)}
+        try:
+            self._file = path.open("wb")
+            self._file.write(capture_of(ports, (), started=0.0))
+            self._file.flush()
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+    def add(self, passed: Passed, *, started: float) -> None:
+        """Another frame; `started` as in `capture_of`."""
+        block = packet_block(_captured(passed, self._numbers[passed.port], started))
+        self._file.write(block)
+
+    def flush(self) -> None:
+        """Have the file contain all that was added."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        self._file.close()
+
+
+def _captured(passed: Passed, interface: int, started: float) -> Captured:
+    found = read(passed.octets) if passed.fate == "control" else None
+    comment = passed.fate if found is None else frame_words(found)
     moment = int((started + passed.at) * 1e9)
     return Captured(interface, moment, passed.octets, comment, outbound=passed.outgoing)

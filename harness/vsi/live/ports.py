@@ -10,14 +10,18 @@ import errno
 import os
 import socket
 from abc import abstractmethod
+from collections import deque
 from contextlib import ExitStack
 from typing import Self
 
+from harness.errors import KernelError
 from harness.kernel.linknews import LinkNews
 from harness.kernel.netns import NetNS
 from harness.kernel.packets import ANCILLARY, port_socket, with_tag
 from harness.kernel.tun import Tun
+from harness.kernel.vnet import NEEDS_CSUM, VnetHeader
 from harness.resource import Resource
+from harness.vsi.live.segments import on_the_wire
 
 __all__ = ["PacketPort", "Port", "TapPort"]
 
@@ -29,6 +33,11 @@ _NOT_TAKEN = frozenset(
     (errno.EIO, errno.ENETDOWN, errno.ENXIO, errno.ENODEV, errno.EAGAIN, errno.ENOBUFS)
 ) | {errno.EMSGSIZE, errno.EINVAL}
 _DOWN = frozenset((errno.ENETDOWN, errno.ENXIO, errno.ENODEV))
+
+
+def _refused(what: str, name: str, error: OSError) -> KernelError:
+    detail = "the link is gone" if error.errno == errno.EBADFD else ""
+    return KernelError(f"{what} {name}", error.errno or 0, detail)
 
 
 class Port(Resource):
@@ -43,7 +52,7 @@ class Port(Resource):
         return self._news.fileno()
 
     def came_up(self) -> bool:
-        """Whether the link has come up since it was last asked."""
+        """Whether the link has come up since it was last asked. Raises KernelError: it is gone."""
         return self._news.came_up()
 
     @abstractmethod
@@ -52,7 +61,10 @@ class Port(Resource):
 
     @abstractmethod
     def read(self) -> bytes | None:
-        """The next frame that is there, tags in their places; None when there is none."""
+        """The next frame that is there, tags in their places; None when there is none.
+
+        Raises KernelError, as `write` does, when the link is gone.
+        """
 
     @abstractmethod
     def write(self, frame: bytes) -> bool:
@@ -88,6 +100,8 @@ class TapPort(Port):
             return os.read(self._tun.fd, _LONGEST)
         except BlockingIOError:
             return None
+        except OSError as error:
+            raise _refused("read from", self.name, error) from error
 
     def write(self, frame: bytes) -> bool:
         """See Port."""
@@ -96,7 +110,7 @@ class TapPort(Port):
         except OSError as error:
             if error.errno in _NOT_TAKEN:
                 return False
-            raise
+            raise _refused("write to", self.name, error) from error
         return True
 
     def close(self) -> None:
@@ -111,6 +125,7 @@ class PacketPort(Port):
     def __init__(self, link: str, sock: socket.socket, news: LinkNews) -> None:
         super().__init__(link, news)
         self._socket = sock
+        self._pieces: deque[bytes] = deque()
 
     @classmethod
     def open(cls, ns: NetNS, link: str) -> Self:
@@ -126,8 +141,8 @@ class PacketPort(Port):
         return self._socket.fileno()
 
     def read(self) -> bytes | None:
-        """See Port."""
-        while True:
+        """See Port. What the sender left to the card is done: checksums, segments."""
+        while not self._pieces:
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(_LONGEST + _VNET_HEADER, ANCILLARY)
             except BlockingIOError:
@@ -135,8 +150,14 @@ class PacketPort(Port):
             except OSError as error:
                 if error.errno in _DOWN:  # told once when the link goes down (packet_notifier)
                     continue
-                raise
-            return with_tag(data[_VNET_HEADER:], ancillary)
+                raise _refused("read from", self.name, error) from error
+            if data[0] & NEEDS_CSUM or data[1]:
+                header = VnetHeader.unpack(data)
+                for piece in on_the_wire(header, data[_VNET_HEADER:]):
+                    self._pieces.append(with_tag(piece, ancillary))
+            else:
+                return with_tag(data[_VNET_HEADER:], ancillary)
+        return self._pieces.popleft()
 
     def write(self, frame: bytes) -> bool:
         """See Port."""
@@ -145,7 +166,7 @@ class PacketPort(Port):
         except OSError as error:
             if error.errno in _NOT_TAKEN:
                 return False
-            raise
+            raise _refused("write to", self.name, error) from error
         return True
 
     def close(self) -> None:

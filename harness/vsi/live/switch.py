@@ -105,6 +105,8 @@ class EvbSwitch(Resource):
     ) -> None:
         names = [port.name for port in (*ports, *([uplink] if uplink else []))]
         if len(set(names)) < len(names):
+            for port in (*ports, *([uplink] if uplink else [])):
+                port.close()
             raise UsageError(f"ports of a switch have a name each: {', '.join(names)}")
         self._policy, self._types, self._most = policy, types, most
         self._faults = {name: faults.get(name) or Faults() for name in names}
@@ -154,6 +156,12 @@ class EvbSwitch(Resource):
         self._log.raise_crash()
         return self._log.count
 
+    def news(self, since: int, *, within: float) -> tuple[tuple[tuple[str, Event], ...], int]:
+        """The events since that mark, and the next mark; waits `within` seconds for a first."""
+        found = self._log.since(since, within=within)
+        self._log.raise_crash()
+        return found
+
     def wait_for(
         self, predicate: Callable[[str, Event], bool], *, since: int = 0, within: float
     ) -> Event:
@@ -168,6 +176,11 @@ class EvbSwitch(Resource):
     def trace(self) -> tuple[Passed, ...]:
         """What has passed, in order: the last of each of control, dropped and other frames."""
         return self._do(self._trace.frames)
+
+    @property
+    def counts(self) -> Mapping[tuple[str, bool, str], int]:
+        """How many frames passed, by port, whether outgoing, and fate."""
+        return self._do(lambda: dict(self._trace.counts))
 
     def write_pcapng(self, path: Path) -> None:
         """Write `trace` as a file for Wireshark. Raises OSError."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
 from harness.errors import SilenceError
-from harness.vsi.events import Event, EventKind
+from harness.vsi.events import Event
+from harness.vsi.words import frame_words, note_words
 
 __all__ = ["EventLog", "Passed", "Trace"]
 
@@ -44,10 +45,13 @@ class Trace:
         self._data: deque[tuple[int, Passed]] = deque(maxlen=most)
         self.count = 0
         """How many there were in all."""
+        self.counts: Counter[tuple[str, bool, str]] = Counter()
+        """How many by port, whether outgoing, and fate."""
 
     def add(self, passed: Passed) -> None:
         """Another one."""
         self.count += 1
+        self.counts[passed.port, passed.outgoing, passed.fate] += 1
         if passed.fate == "control":
             self._control.append((self.count, passed))
         elif passed.fate.startswith("dropped"):
@@ -96,6 +100,14 @@ class EventLog:
         with self._changed:
             return tuple(self._events)
 
+    def since(self, number: int, *, within: float) -> tuple[tuple[tuple[str, Event], ...], int]:
+        """Those from that number on, and the number of the next; waits for one if there is none."""
+        with self._changed:
+            if self.count <= number and self._crash is None:
+                self._changed.wait(within)
+            skipped = max(number - (self.count - len(self._events)), 0)
+            return tuple(islice(self._events, skipped, None)), self.count
+
     @property
     def forgotten(self) -> int:
         """How many are not remembered."""
@@ -119,7 +131,7 @@ class EventLog:
                     raise SilenceError(self._silence(since, within))
 
     def _silence(self, since: int, within: float) -> str:
-        shown = list(self._events)[-min(_SHOWN, max(self.count - since, 0)) or None :]
+        shown = tuple(self._events)[-min(_SHOWN, self.count - since) :]
         if self.count <= since:
             return f"nothing happened at the switch within {within:g} s"
         lines = "\n".join(f"  {event.at:8.3f} {port} {_words(event)}" for port, event in shown)
@@ -129,7 +141,6 @@ class EventLog:
 
 
 def _words(event: Event) -> str:
-    about = f" {event.vsi.uuid}" if event.vsi else ""
-    if event.kind in (EventKind.HEARD, EventKind.SENT):
-        return f"{event.kind} {event.frame}"
-    return f"{event.kind}{about}: {event.text}"
+    if event.frame is not None:
+        return f"{event.kind} {frame_words(event.frame)}"
+    return note_words(event)
