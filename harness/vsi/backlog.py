@@ -7,6 +7,7 @@ queue of its own, and where too much waits the longest of them is cut.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,12 +22,24 @@ _MOST_PDU = 1450
 """Octets of TLVs in an ECPDU, so that it fits a frame whatever its header."""
 
 
+_Numbered = tuple[int, Association]
+
+
 @dataclass(slots=True)
 class _Queue:
-    """What waits for one station, each with whether it is dispensable; `spare` counts those."""
+    """What waits for one station: what is `spare` may be dropped first. Both in their order."""
 
-    waiting: deque[tuple[Association, bool]] = field(default_factory=deque)
-    spare: int = 0
+    kept: deque[_Numbered] = field(default_factory=deque)
+    spare: deque[_Numbered] = field(default_factory=deque)
+
+    def __len__(self) -> int:
+        return len(self.kept) + len(self.spare)
+
+    def first(self) -> deque[_Numbered]:
+        """The one of the two that the oldest is in."""
+        if not self.kept or (self.spare and self.spare[0][0] < self.kept[0][0]):
+            return self.spare
+        return self.kept
 
 
 class Backlog:
@@ -36,6 +49,7 @@ class Backlog:
         self._most = most
         self._queues: OrderedDict[bytes, _Queue] = OrderedDict()
         self._count = 0
+        self._order = itertools.count()
 
     def __len__(self) -> int:
         return self._count
@@ -47,9 +61,10 @@ class Backlog:
 
         That is of the station that most waits for: what is dispensable first, then the oldest.
         """
-        queue = self._queues.setdefault(station, _Queue())
-        queue.waiting.append((association, dispensable))
-        queue.spare += dispensable
+        queue = self._queues.get(station)
+        if queue is None:
+            queue = self._queues[station] = _Queue()
+        (queue.spare if dispensable else queue.kept).append((next(self._order), association))
         self._count += 1
         return self._cut() if self._count > self._most else None
 
@@ -59,10 +74,11 @@ class Backlog:
         octets = 0
         while self._queues:
             station, queue = next(iter(self._queues.items()))
-            one = queue.waiting[0][0]
+            of = queue.first()
+            one = of[0][1]
             if group and not _joins(one, group[0], octets):
                 break
-            self._remove(station, queue, 0)
+            self._remove(station, queue, of)
             if station in self._queues:
                 self._queues.move_to_end(station)
             group.append(one)
@@ -71,19 +87,14 @@ class Backlog:
 
     def _cut(self) -> Association:
         station, queue = max(
-            self._queues.items(), key=lambda one: (len(one[1].waiting), one[1].spare > 0)
+            self._queues.items(), key=lambda one: (len(one[1]), bool(one[1].spare))
         )
-        number = 0
-        if queue.spare:
-            number = next(n for n, (_, spare) in enumerate(queue.waiting) if spare)
-        return self._remove(station, queue, number)
+        return self._remove(station, queue, queue.spare or queue.kept)
 
-    def _remove(self, station: bytes, queue: _Queue, number: int) -> Association:
-        association, spare = queue.waiting[number]
-        del queue.waiting[number]
-        queue.spare -= spare
+    def _remove(self, station: bytes, queue: _Queue, waiting: deque[_Numbered]) -> Association:
+        association = waiting.popleft()[1]
         self._count -= 1
-        if not queue.waiting:
+        if not queue:
             del self._queues[station]
         return association
 

@@ -91,8 +91,8 @@ def recorded(station):
 def test_keepalives_are_shown_once(recorded):
     peer = recorded()
     for turn in range(13):
-        peer.wait(1.0 + 10 * turn)
-        peer.ask(ASSOCIATE, now=1.0 + 10 * turn)
+        peer.wait(1.5 + 10 * turn)
+        peer.ask(ASSOCIATE, now=1.5 + 10 * turn)
     assert peer.bridge.lines() == [
         "ECP 1 associate 00000000… 52:54:00:00:00:01 ▶",
         "● 00000000… associated",
@@ -103,7 +103,7 @@ def test_keepalives_are_shown_once(recorded):
         "◀ ack 2",
         "◀ ECP 2 VDP associate 00000000…: success",
         "ack 2 ▶",
-        "the same 4 lines 11 times more, until 121.000",
+        "the same 4 lines 11 times more, until 121.500",
     ]
 
 
