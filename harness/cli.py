@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import DifferenceError, HairpinError, UsageError
+from harness.vsing import add_vsi, run_vsi
 
 __all__ = ["main"]
 
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_explore(commands)
     _add_bench(commands)
     _add_guests(commands)
+    add_vsi(commands)
     return parser
 
 
@@ -335,6 +337,11 @@ def _compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     return EXIT_DIFFERS if comparison.changes else 0
 
 
+def _vsi(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest, f"vsi {arguments.action}")
+    return run_vsi(arguments)
+
+
 def _refuse(rest: Sequence[str], command: str) -> None:
     if rest:
         raise UsageError(f"unknown argument {rest[0]}; see hairpin {command} --help")
@@ -348,6 +355,7 @@ _COMMANDS = {
     "explore": _explore,
     "bench": _bench,
     "guests": _guests,
+    "vsi": _vsi,
 }
 
 

@@ -209,6 +209,8 @@ def port_socket(ns: NetNS, name: str) -> socket.socket:
     """
     sock = end_socket(ns, name, vnet_header=True)
     try:
+        # Through the queue, so that the link's own listeners (tcpdump) see what is sent.
+        sock.setsockopt(_SOL_PACKET, _PACKET_QDISC_BYPASS, 0)
         tell_tags(sock)
         be_promiscuous(sock, ns, name)
     except OSError as error:

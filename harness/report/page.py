@@ -56,11 +56,12 @@ class Page:
         self.prose(text, style=style)
 
     def _text(self, parts: Sequence[Part]) -> Text:
-        text = Text.assemble(*((self._encodable(text), style) for text, style in parts))
+        text = Text.assemble(*((self.encodable(text), style) for text, style in parts))
         text.rstrip()
         return text
 
-    def _encodable(self, text: str) -> str:
+    def encodable(self, text: str) -> str:
+        """The text, in ASCII where there is nothing better."""
         if not self.ascii:
             return text
         return text.translate(_ASCII).encode("ascii", "replace").decode()

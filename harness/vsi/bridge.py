@@ -241,25 +241,32 @@ class Bridge:
         """The answers to one association TLV that can be given now."""
         instance, dialect = asked.vsi.instance, frame.dialect
         if asked.problem:
-            return [self._refused(asked, dialect, Refusal.INVALID_FORMAT)]
+            return [self._refused(asked, dialect, Refusal.INVALID_FORMAT, now)]
         entry = self._table.find(instance)
         if entry is None:
             if asked.command is Command.DE_ASSOCIATE:
                 return [vdp_machine.answered(asked, dialect, Decision())]
             if not self._room(now):
-                return [self._refused(asked, dialect, Refusal.INSUFFICIENT_RESOURCES)]
+                return [self._refused(asked, dialect, Refusal.INSUFFICIENT_RESOURCES, now)]
             timers = self.timers(dialect)
             machine = VsiMachine(dialect, timers.keepalive, timers.resource_wait)
             entry = Entry(machine, asked.vsi, frame.src)
             self._table.add(entry)
         elif entry.machine.dialect is not dialect:
-            return [self._refused(asked, dialect, Refusal.OUT_OF_SYNC)]
+            return [self._refused(asked, dialect, Refusal.OUT_OF_SYNC, now)]
         entry.station = frame.src
         replies = self._vdp(entry, vdp_machine.Request(asked), now)
         return [one for one in replies if not self._out.fault(FaultKind.NO_ANSWER, (one,), now)]
 
-    def _refused(self, asked: Association, dialect: Dialect, why: Refusal) -> Association:
+    def _refused(
+        self, asked: Association, dialect: Dialect, why: Refusal, now: float
+    ) -> Association:
+        self._tell_refusal(asked, why, now)
         return vdp_machine.answered(asked, dialect, Decision(refusal_code(dialect, why), hard=True))
+
+    def _tell_refusal(self, asked: Association, why: Refusal | int, now: float) -> None:
+        text = asked.problem or (why if isinstance(why, Refusal) else f"its type says {why}")
+        self._out.note(now, EventKind.REFUSED, text, asked.vsi)
 
     def _vdp(self, entry: Entry, event: vdp_machine.Event, now: float) -> list[Association]:
         """Step a VSI's machine, decide what it asks, and give what it says."""
@@ -300,6 +307,7 @@ class Bridge:
             if not self._instances.claim(asked.vsi.instance, owner):
                 objection = Refusal.IN_USE
         if objection is not None:
+            self._tell_refusal(asked, objection, now)
             if isinstance(objection, Refusal):
                 objection = refusal_code(dialect, objection)
             return Decision(objection, hard=True)

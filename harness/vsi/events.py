@@ -23,6 +23,8 @@ class EventKind(StrEnum):
     """The station acknowledged no copy of an answer."""
     DROPPED = "dropped"
     """There was no room."""
+    REFUSED = "refused"
+    """A request was, and why: the code in the answer may stand for several reasons."""
     RELAY = "relay"
     FORGOTTEN = "forgotten"
     FAULT = "fault"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -26,10 +27,14 @@ def capture_of(ports: Sequence[str], frames: Iterable[Passed], *, started: float
 
 
 class CaptureFile(Resource):
-    """The file `path`, to which frames are added as they pass. Raises UsageError."""
+    """The file `path`, to which frames are added as they pass. Raises UsageError.
 
-    def __init__(self, path: Path, ports: Sequence[str]) -> None:
-        self._path = path
+    `started` is as in `capture_of`; None: what is added first passes now.
+    """
+
+    def __init__(self, path: Path, ports: Sequence[str], *, started: float | None = None) -> None:
+        self.path = path
+        self._started = started
         self._numbers = {port: number for number, port in enumerate(ports)}
         try:
             self._file = path.open("wb")
@@ -38,10 +43,12 @@ class CaptureFile(Resource):
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
-    def add(self, passed: Passed, *, started: float) -> None:
-        """Another frame; `started` as in `capture_of`."""
-        block = packet_block(_captured(passed, self._numbers[passed.port], started))
-        self._file.write(block)
+    def add(self, passed: Passed) -> None:
+        """Another frame."""
+        if self._started is None:
+            self._started = time.time() - passed.at
+        number = self._numbers[passed.port]
+        self._file.write(packet_block(_captured(passed, number, self._started)))
 
     def flush(self) -> None:
         """Have the file contain all that was added."""
