@@ -157,9 +157,13 @@ def _folded(rows: list[_Row]) -> Iterator[_Row]:
 
 
 def _repeats(rows: list[_Row], place: int) -> tuple[int, int]:
-    """How long the exchange is that begins there and repeats itself, and how often it comes."""
+    """How long the exchange is that begins there and repeats itself, and how often it comes.
+
+    One of several lines begins with what the station says of itself.
+    """
     keys = [(row.key, row.outgoing) for row in rows[place:]]
-    for length in range(1, _BLOCK + 1):
+    begins = rows[place].outgoing is False and not rows[place].key.startswith("ack")
+    for length in range(1, _BLOCK + 1 if begins else 2):
         times = 1
         while keys[length * times : length * (times + 1)] == keys[:length]:
             times += 1
