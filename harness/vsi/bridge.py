@@ -66,7 +66,7 @@ class Bridge:
         self.types = types
         """For what is decided on from now on."""
         self.changes = 0
-        """Grows when another VSI is associated, or one with other filters or another type."""
+        """Grows whenever `vlan` or `reflects` may say something else than they did."""
         self._out = Outbox(faults or Faults(), most)
         self._instances = Instances() if instances is None else instances
         self._most = most
@@ -195,6 +195,7 @@ class Bridge:
                     if not self._out.fault(FaultKind.NO_EVB, (), now):
                         self._out.emit(frame, now)
                 case lldp_machine.RelayChanged(on):
+                    self.changes += 1
                     self._out.note(
                         now, EventKind.RELAY, "reflective relay " + ("on" if on else "off")
                     )
