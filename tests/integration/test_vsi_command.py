@@ -228,6 +228,13 @@ def test_a_link_that_goes(ns):
 
 
 @pytest.mark.root
+def test_no_room_for_the_capture(ns):
+    with running(ns, "watch", "veth0", "--pcapng", "/dev/full") as watch:
+        assert watch.process.wait(WITHIN) == 2
+        watch.prints("hairpin: /dev/full cannot be written: No space left on device")
+
+
+@pytest.mark.root
 def test_killed(ns):
     """The device goes with the process."""
     with running(ns, "switch", "--tap", "tap0") as switch:
