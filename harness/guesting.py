@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import DomainError, UnfitError, UsageError
+from harness.errors import DomainError, UsageError
 from harness.kernel.linkstate import vlans
 from harness.kernel.netns import NetNS
-from harness.kernel.processes import find_program
 from harness.suite import EXIT_DIFFERS, EXIT_OK, run_suite
 
 __all__ = ["run_guests", "run_trial"]
-
-_PROGRAMS = ("libvirtd", "qemu-system-x86_64", "ping")
 
 
 def run_guests(
@@ -27,7 +23,9 @@ def run_guests(
     DomainError or UsageError for a domain or a word that makes no sense.
     """
     mapping = _mapping(devices)
-    _need_everything()
+    from harness.guests.fitness import need_everything
+
+    need_everything()
     from harness.guests.tiny.image import image
 
     _check_domains(domains, mapping)
@@ -49,7 +47,9 @@ def run_trial(uri: str, link: str) -> int:
 
     Raises UnfitError when this machine cannot, UsageError when that libvirtd is elsewhere.
     """
-    _need_everything(("qemu-system-x86_64",))
+    from harness.guests.fitness import need_everything
+
+    need_everything(("qemu-system-x86_64",))
     from harness.guests.existing import ExistingHost
     from harness.guests.tiny.image import image
     from harness.guests.trial import ready_link, try_link
@@ -104,20 +104,3 @@ def _mapping(words: Sequence[str]) -> Mapping[str, str]:
             raise UsageError(f"--map {word}: it takes DEV=LINK, for example eth0=lower")
         mapping[device] = link
     return mapping
-
-
-def _need_everything(programs: Sequence[str] = _PROGRAMS) -> None:
-    """Say all that is missing at once, rather than one thing after another."""
-    if os.geteuid() != 0:
-        raise UnfitError("real guests take root (libvirtd, taps)", remedy="run it with sudo")
-    missing = []
-    for program in programs:
-        try:
-            find_program(program)
-        except UnfitError as error:
-            missing.append(error)
-    if missing:
-        packages = " ".join(error.remedy.removeprefix("apt install ") for error in missing)
-        causes = ", ".join(error.cause for error in missing)
-        raise UnfitError(causes, remedy=f"apt install --no-install-recommends {packages}")
-    import harness.guests.daemon  # noqa: F401  (raises UnfitError without libvirt-python)
