@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import DomainError, UnfitError, UsageError
+from harness.kernel.linkstate import vlans
+from harness.kernel.netns import NetNS
 from harness.kernel.processes import find_program
 from harness.suite import EXIT_DIFFERS, EXIT_OK, run_suite
 
@@ -66,6 +68,7 @@ def _check_domains(paths: Sequence[Path], mapping: Mapping[str, str]) -> None:
     """All that is wrong with them, before any guest is started; what is only odd is printed."""
     from harness.guests import Severity, check, load_document, load_domain, map_devices
 
+    paths = tuple(dict.fromkeys(paths))
     for path in paths:
         domain = map_devices(load_domain(path), mapping)
         if not domain.direct:
@@ -75,21 +78,22 @@ def _check_domains(paths: Sequence[Path], mapping: Mapping[str, str]) -> None:
                 allowed="<interface type='direct'>",
                 file=str(path),
             )
-        problems = check([load_document(path)])
-        for problem in problems:
-            print(problem)
-        errors = [x for x in problems if x.severity is Severity.ERROR]
-        if errors:
-            # What a schema says ("extra element") is seldom what is the matter.
-            first = next((x for x in errors if ".rng" not in x.source), errors[0])
-            more = f" (and {len(errors) - 1} more, above)" if len(errors) > 1 else ""
-            raise DomainError(
-                first.element,
-                f"{first.message}{more}",
-                allowed=first.allowed,
-                file=first.file,
-                line=first.line,
-            )
+    with NetNS.current() as ours:  # where the links of the domains are, if it is their host
+        problems = check(map(load_document, paths), vlans=vlans(ours))
+    for problem in problems:
+        print(problem)
+    errors = [x for x in problems if x.severity is Severity.ERROR]
+    if errors:
+        # What a schema says ("extra element") is seldom what is the matter.
+        first = next((x for x in errors if ".rng" not in x.source), errors[0])
+        more = f" (and {len(errors) - 1} more, above)" if len(errors) > 1 else ""
+        raise DomainError(
+            first.element,
+            f"{first.message}{more}",
+            allowed=first.allowed,
+            file=first.file,
+            line=first.line,
+        )
 
 
 def _mapping(words: Sequence[str]) -> Mapping[str, str]:

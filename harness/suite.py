@@ -34,7 +34,7 @@ def suite_folder() -> Path:
 
 
 def run_suite(
-    arguments: Sequence[str], *, backend: str, output: Path, marked: str = "not guests"
+    arguments: Sequence[str], *, backend: str, output: Path, marked: str = "not guests and not vsi"
 ) -> int:
     """Run the suite (or the test files among `arguments`) and write the reports under `output`.
 

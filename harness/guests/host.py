@@ -22,7 +22,7 @@ from pathlib import Path
 from uuid import UUID
 
 from harness.errors import GuestError, LibvirtError
-from harness.guests.daemon import Connection, Libvirtd, Running
+from harness.guests.daemon import Connection, Libvirtd, NetlinkPort, Running
 from harness.guests.domain import Domain, Interface
 from harness.guests.expected import expected
 from harness.guests.nic import DirectInterface
@@ -248,6 +248,7 @@ class GuestHost(Host):
         cpus: Collection[int] = (),
         accelerator: Accelerator = Accelerator.TCG,
         family: Family | None = None,
+        netlink_port: NetlinkPort = NetlinkPort.CHANCE,
     ) -> None:
         self._undo = ExitStack()
         try:
@@ -260,6 +261,7 @@ class GuestHost(Host):
                     hosts=hosts,
                     kvm=accelerator is Accelerator.KVM,
                     cpus=cpus,
+                    netlink_port=netlink_port,
                 )
             )
             super().__init__(ns, self.libvirtd.connect(), image, accelerator=accelerator)

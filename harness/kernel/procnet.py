@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 from pathlib import Path
 
 from harness.kernel.netns import NetNS
 
-__all__ = ["Address6", "addresses6", "arp_table", "groups", "listening"]
+__all__ = ["Address6", "addresses6", "arp_table", "groups", "listening", "netlink_routes"]
 
 _ATF_COM = 0x02  # the entry is complete
 _TENTATIVE = 0x40  # IFA_F_TENTATIVE
@@ -73,3 +74,22 @@ def listening(ns: NetNS, port: int, *, udp: bool = False) -> Callable[[], bool]:
         return False
 
     return look
+
+
+def netlink_routes(ns: NetNS, pid: int) -> dict[int, int]:
+    """Descriptor to port of the NETLINK_ROUTE sockets that process `pid`, as we see it, has open.
+
+    Raises OSError when there is no such process.
+    """
+    ports = {
+        f"socket:[{inode}]": int(port)
+        for _, protocol, port, *_, inode in _lines(ns, "netlink")[1:]
+        if protocol == "0" and int(port)
+    }
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            target = entry.readlink().name
+            if target in ports:
+                found[int(entry.name)] = ports[target]
+    return found

@@ -38,6 +38,7 @@ _ARPHRD_ETHER = 1
 _IFREQ = struct.Struct("16sH22x")
 _IFREQ_MAC = struct.Struct("16sH6s16x")
 _INT = struct.Struct("i")
+_TUNSETCARRIER = 0x400454E2
 _SEGMENTS = Offload.CSUM | Offload.TSO4 | Offload.TSO6
 _DATAGRAMS = Offload.USO4 | Offload.USO6  # Linux 6.2
 
@@ -93,6 +94,17 @@ class Tun(Resource):
                 raise KernelError(f"make tun device {name}", error.errno or 0) from error
             undo.pop_all()
         return cls(fds[0], name, offloads=offloads, queues=tuple(fds[1:]))
+
+    def set_carrier(self, *, on: bool) -> None:
+        """Give the device a carrier, as it has from the start, or take it away.
+
+        Until it was changed once the device's state is unknown, not up (IF_OPER_UNKNOWN). Raises
+        KernelError.
+        """
+        try:
+            fcntl.ioctl(self.fd, _TUNSETCARRIER, _INT.pack(on))
+        except OSError as error:
+            raise KernelError(f"set the carrier of {self.name}", error.errno or 0) from error
 
     def close(self) -> None:
         """Close the descriptors, and so remove the device; idempotent."""

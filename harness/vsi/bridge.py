@@ -163,9 +163,11 @@ class Bridge:
     def link_up(self, now: float) -> Outcome:
         """The link is up, maybe again: the station is told of the bridge at once.
 
-        What the station said before holds: its own frame may have been faster than this news.
+        What the station said before holds: its own frame may have been faster than this news. But
+        its ECP begins anew with the link (43.3.5, BEGIN): lldpad's first sequence is 1 again.
         """
         self._evb = lldp_machine.hurried(self._evb, now)
+        self._forget_station()
         return self._outcome(now)
 
     def de_associate(self, instance: bytes, now: float, *, why: str = "withdrawn") -> Outcome:
@@ -203,6 +205,7 @@ class Bridge:
                     self._retime(timers)
                 case lldp_machine.Forgotten():
                     self._out.note(now, EventKind.FORGOTTEN, "the station's LLDP is over")
+                    self._forget_station()
 
     def _retime(self, timers: EvbTimers) -> None:
         """What runs already keeps its end; what begins from now on has the new timers."""
@@ -366,6 +369,10 @@ class Bridge:
             ecp.restart(self.timers(dialect))
         self._out.forget()
         self._lldp(lldp_machine.LinkUp(), now)
+
+    def _forget_station(self) -> None:
+        for ecp in self._ecps.values():
+            ecp.forget_station()
 
     def _of(self, src: bytes, vlan: int) -> Entry | None:
         instance = self._gate.find(src, vlan)

@@ -64,6 +64,10 @@ class EcpPort:
 
     # ------------------------------------------------------------------ reception
 
+    def forget_station(self) -> None:
+        """The station may have begun anew, with the first of its sequences."""
+        self._receiver = EcpReceiver()
+
     def take(self, frame: EcpFrame, now: float) -> bool:
         """Acknowledge a request, or take an acknowledgement; whether VDP gets it."""
         if frame.acknowledge:

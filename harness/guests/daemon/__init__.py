@@ -7,6 +7,6 @@ Takes libvirt-python: `pip install 'hairpin[libvirt]'`.
 """
 
 from harness.guests.daemon.connection import Connection, Running, State
-from harness.guests.daemon.libvirtd import Libvirtd
+from harness.guests.daemon.libvirtd import Libvirtd, NetlinkPort
 
-__all__ = ["Connection", "Libvirtd", "Running", "State"]
+__all__ = ["Connection", "Libvirtd", "NetlinkPort", "Running", "State"]

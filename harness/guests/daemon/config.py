@@ -41,6 +41,7 @@ log_level = 3
 log_outputs = "2:file:{log}"
 log_filters = "1:util.netdevmacvlan 3:*"
 host_uuid = "{uuid}"
+max_client_requests = 20
 """
 
 

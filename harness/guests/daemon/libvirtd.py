@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Collection
 from contextlib import ExitStack, suppress
+from enum import StrEnum
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -20,22 +21,35 @@ from harness.errors import CommandError, KernelError, LibvirtError, UnfitError
 from harness.guests.cache import cache_folder, keep
 from harness.guests.daemon import config
 from harness.guests.daemon.connection import Connection
+from harness.guests.daemon.netlinkports import HIGH, PID_BITS
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Finished, Process, find_program
+from harness.kernel.procnet import netlink_routes
 from harness.kernel.sandbox import Sandbox
 from harness.kernel.syscalls import bind_mount
 from harness.resource import Resource
 
-__all__ = ["Libvirtd"]
+__all__ = ["Libvirtd", "NetlinkPort"]
 
 _NETLINK_KOBJECT_UEVENT = 15
 _KERNEL_GROUP = 1
 _UEVENT_BUFFER = 1 << 20  # bytes
 _TAP_NODES = Path(__file__).with_name("tapnodes.py")
+_NETLINK_PORTS = Path(__file__).with_name("netlinkports.py")
 _READY_WITHIN = 20.0  # seconds
 _GONE_WITHIN = 10.0
 _SHOWN_LINES = 8
 _QEMU_USERS = ("libvirt-qemu", "qemu")  # Debian's, and elsewhere
+
+
+class NetlinkPort(StrEnum):
+    """The port of the netlink socket that libvirtd asks lldpad from: see `netlinkports`."""
+
+    CHANCE = "chance"
+    """What libnl makes of the clock: one or the other."""
+    USABLE = "usable"
+    UNUSABLE = "unusable"
+    """With bit 31 set: nothing is ever sent to lldpad."""
 
 
 class Libvirtd(Resource):
@@ -43,6 +57,7 @@ class Libvirtd(Resource):
 
     `hosts` maps names of further hosts to their IPv4 addresses. `kvm` says whether guests may use
     /dev/kvm: where that is there but does not work, libvirt would ask QEMU anew at every call.
+    802.1Qbg takes a `netlink_port` that is usable.
     It and its guests run on `cpus`, or wherever we may.
     Raises UnfitError where libvirt is not installed, KernelError or CommandError when it does not
     come up.
@@ -57,6 +72,7 @@ class Libvirtd(Resource):
         hosts: dict[str, str] | None = None,
         kvm: bool = False,
         cpus: Collection[int] = (),
+        netlink_port: NetlinkPort = NetlinkPort.CHANCE,
     ) -> None:
         if os.geteuid():
             raise UnfitError("a libvirtd of our own takes root", remedy="run it with sudo")
@@ -66,6 +82,7 @@ class Libvirtd(Resource):
         self.uuid: UUID = uuid4()
         self._family = family
         self._cpus = tuple(cpus)
+        self._netlink_port = netlink_port
         self._undo = ExitStack()
         self._daemon: Process | None = None
         try:
@@ -122,7 +139,7 @@ class Libvirtd(Resource):
         where = self.sandbox.path(config.SOCKET)
         self._daemon = self._family.spawn(
             self.ns,
-            ["libvirtd"],
+            self._command(),
             environment=_environment(),
             cpus=self._cpus,
             sandbox=self.sandbox,
@@ -132,6 +149,25 @@ class Libvirtd(Resource):
         except CommandError as error:
             said = self.log_tail()
             raise (KernelError("start libvirtd", 0, said) if said else error) from error
+
+    def _command(self) -> list[str]:
+        if self._netlink_port is NetlinkPort.CHANCE:
+            return ["libvirtd"]
+        taken = "high" if self._netlink_port is NetlinkPort.USABLE else "low"
+        script = [sys.executable, "-I", "-S", str(_NETLINK_PORTS), taken]
+        return [*script, find_program("libvirtd")]
+
+    @property
+    def mute(self) -> bool:
+        """Whether this start has a netlink port that libvirt cannot use, so lldpad hears nothing.
+
+        Raises OSError when the daemon is gone.
+        """
+        assert self._daemon is not None
+        ports = set(netlink_routes(self.ns, self._daemon.pid).values())
+        if self._netlink_port is NetlinkPort.USABLE:
+            ports -= {self.pid_inside | number << PID_BITS for number in HIGH}  # ours
+        return any(port >> 31 for port in ports)
 
     def stop(self, *, kill: bool = False) -> Finished:
         """End the daemon and nothing else: its guests go on."""

@@ -90,6 +90,10 @@ class TapPort(Port):
             undo.pop_all()
         return port
 
+    def set_carrier(self, *, on: bool) -> None:
+        """Plug the wire in, as it is from the start, or out. Raises KernelError."""
+        self._tun.set_carrier(on=on)
+
     def fileno(self) -> int:
         """See Port."""
         return self._tun.fd
