@@ -229,15 +229,17 @@ class Bridge:
         replies: list[Association] = []
         for association in frame.associations:
             replies += self._request(association, frame, now)
-        self._submit(frame.dialect, replies, now)
+        self._submit(frame.dialect, frame.src, replies, now)
 
-    def _submit(self, dialect: Dialect, replies: list[Association], now: float) -> None:
+    def _submit(
+        self, dialect: Dialect, station: bytes, replies: list[Association], now: float
+    ) -> None:
         """Send answers; where too much waits, refusals and what is said of the gone go first."""
 
         def dispensable(one: Association) -> bool:
             return bool(one.status.code) or self._table.find(one.vsi.instance) is None
 
-        self._ecps[dialect].submit(replies, now, dispensable=dispensable)
+        self._ecps[dialect].submit(station, replies, now, dispensable=dispensable)
 
     def _request(self, asked: Association, frame: EcpFrame, now: float) -> list[Association]:
         """The answers to one association TLV that can be given now."""
@@ -358,7 +360,7 @@ class Bridge:
             self._speak(entry, self._vdp(entry, vdp_machine.Withdraw(why), now), now)
 
     def _speak(self, entry: Entry, replies: list[Association], now: float) -> None:
-        self._submit(entry.machine.dialect, replies, now)
+        self._submit(entry.machine.dialect, entry.station, replies, now)
 
     # ------------------------------------------------------------------ odds and ends
 
