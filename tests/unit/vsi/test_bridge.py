@@ -115,10 +115,10 @@ def test_a_copy_is_acknowledged_and_not_done_again(station):
 def test_a_station_that_began_anew_is_heard(station, dialect):
     """With the link, and after its goodbye, a station's sequences begin anew: no copies."""
     peer = station(dialect)
-    peer.announce()
     peer.ask(ASSOCIATE)
     peer.take(peer.bridge.link_up(1.0), 1.0)
     assert len(peer.ask(ASSOCIATE, again=True)) == 1
+    peer.announce()
     peer.announce(ttl=0)
     assert len(peer.ask(ASSOCIATE, again=True)) == 1
 
