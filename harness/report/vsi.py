@@ -20,7 +20,7 @@ from rich.text import Text
 from harness.report.page import BOLD, FAINT, Page, count
 from harness.vsi.events import Event, EventKind
 from harness.vsi.facts import Malformed
-from harness.vsi.live.switch import KnownVsi
+from harness.vsi.live.known import KnownVsi
 from harness.vsi.words import filter_words, frame_words, note_words, type_words
 
 __all__ = ["Line", "SwitchState", "SwitchView", "clock", "event_line", "print_line", "print_state"]
