@@ -13,7 +13,7 @@ __all__ = ["BOLD", "FAINT", "Page", "Part", "count"]
 
 BOLD, FAINT = "bold", "dim"
 # One character for one, so that columns stay columns.
-_ASCII = str.maketrans("✓✗≠→─│┼·…–“”µ×", '+X/>-|+.~-""ux')
+_ASCII = str.maketrans("✓✗≠→─│┼·…–“”µ×▶◀●", '+X/>-|+.~-""ux><*')
 
 Part = tuple[str, str]
 """Text and its style."""

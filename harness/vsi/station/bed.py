@@ -35,6 +35,7 @@ from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family
 from harness.resource import Resource
+from harness.vsi.chart import chart
 from harness.vsi.events import Event, EventKind
 from harness.vsi.facts import Command, Dialect, EcpFrame, LldpFrame, Vsi, manager_of
 from harness.vsi.faults import Faults
@@ -257,6 +258,19 @@ class StationBed(Resource):
         """Each frame that the switch has heard from the address of `nic`, of the last it knows."""
         source = bytes.fromhex(nic.mac.replace(":", ""))
         return [x for x in self.switch.trace if not x.outgoing and x.octets[6:12] == source]
+
+    @property
+    def last(self) -> float:
+        """When the last frame passed the switch, by its clock; 0 before the first."""
+        return max((x.at for x in self.switch.trace), default=0.0)
+
+    def chart(self, port: str = LOW, *, after: float = 0.0) -> str:
+        """What passed at `port` after that time, as a sequence chart; empty where nothing did."""
+        trace = [x for x in self.switch.trace if x.port == port and x.at > after]
+        events = [x for x in self.switch.events if x[0] == port and x[1].at > after]
+        if not trace:
+            return ""
+        return chart(trace, events, station="libvirt, lldpad")
 
     def fate(self, nic: DirectInterface, to: DirectInterface) -> str:
         """What became of the last frame from one NIC to another."""

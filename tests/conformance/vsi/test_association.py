@@ -13,13 +13,47 @@ pytest.importorskip("lxml")
 
 from uuid import UUID
 
-from harness.vsi.facts import Command, FilterFormat, FilterInfo
+from harness.vsi.events import EventKind
+from harness.vsi.facts import Command, EcpFrame, FilterFormat, FilterInfo
 from harness.vsi.station.bed import EXTERNAL_IP, vsi_of
 from harness.vsi.vdp_machine import VsiState
 
 pytestmark = pytest.mark.vsi
 
 ASSOCIATED, UNASSOCIATED = VsiState.ASSOCIATED, VsiState.UNASSOCIATED
+
+
+STORY = (
+    "LLDP",
+    "▶",
+    " associate",
+    "● associated",
+    "◀── ack",
+    ": success",
+    "▶",  # its acknowledgement
+    " de-associate",
+    "● unassociated",
+    "◀── ack",
+    ": success",
+    "── ack",
+)
+
+
+def test_exchange(own_station, dialect, exchanges):
+    """From the first LLDPDU to the last acknowledgement, as the sequence chart has it."""
+    bed = own_station(dialect=dialect)
+    nic = bed.nic()
+    with bed.start(nic):
+        since = bed.switch.mark
+    bed.wait_for(lambda event: event.kind is EventKind.HEARD and is_ack(event.frame), since=since)
+    text = bed.chart()
+    exchanges.show(f"A guest comes and goes, {dialect}", text)
+    lines = iter(text.replace(f"{vsi_of(nic).uuid[:8]}… ", "").splitlines())
+    assert all(any(part in line for line in lines) for part in STORY), text
+
+
+def is_ack(frame):
+    return isinstance(frame, EcpFrame) and frame.acknowledge
 
 
 @pytest.mark.parametrize(

@@ -27,18 +27,18 @@ def attempts():
 
 
 @pytest.fixture
-def attempt(attempts, own_station):
+def attempt(attempts, own_station, exchanges):
     """A factory: what became of the start of a guest where the switch did this."""
 
     def attempt(failure):
         if failure.name not in attempts:
-            attempts.update(all_attempts(failure.dialect, own_station))
+            attempts.update(all_attempts(failure.dialect, own_station, exchanges))
         return attempts[failure.name]
 
     return attempt
 
 
-def all_attempts(dialect, own_station):
+def all_attempts(dialect, own_station, exchanges):
     from harness.vsi.station import Station
 
     cases = [x for x in FAILURES if x.dialect is dialect]
@@ -62,6 +62,8 @@ def all_attempts(dialect, own_station):
         found[case.name] = tried, bed.state(nic), len(bed.asked(nic))
 
     all_at_once([lambda case=case: start(case) for case in cases])
+    for case in cases:
+        exchanges.tried(case.name, bed.chart(ports[case.name]), found[case.name][0])
     return found
 
 
