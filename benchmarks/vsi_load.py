@@ -4,12 +4,14 @@
 
 A station asks for all of them, keeps them alive for two periods and lets go of them; station and
 switch are two threads of one Python, so that each has about half of a processor. The ratified
-dialect's period is agreed on as 2.6 s, with --default-timers it is the standard's 10.5 s; draft
-0.2 has no other than 10 s. "single" puts one association into a frame, as lldpad does, "packed" as
-many as fit. "frames" and "CPU" are of the two periods, the station's frames and both threads'
-time. Then 10,000 VSIs that nobody asked for, at a port with room for 1,024 and where a
-well-behaved station is: how late its frames are, behind 100 requests each time, and how late the
-answer to a VSI that it asks for in the midst. Memory is what Python has allocated for a VSI.
+dialect's period is agreed on as 2.6 s, with --default-timers (which does this alone) it is the
+standard's 10.5 s; draft 0.2 has no other than 10 s. "single" puts one association into a frame, as
+lldpad does, "packed" as many as fit. "frames" and "CPU" are of the two periods, the station's
+frames and both threads' time.
+
+Then 10,000 VSIs that nobody asked for, at a port with room for 1,024 where a well-behaved station
+is too: how late its frames are, behind 100 requests each time, and how late the answer to a VSI
+that it asks for in the midst. Memory is what Python has allocated for a VSI.
 """
 
 from __future__ import annotations
@@ -178,7 +180,7 @@ def flood(dialect: Dialect, command: Command) -> None:
         f"{dialect:9} {command:14} {FLOOD / took:7,.0f}/s {known:6,}"
         f" {1000 * statistics.median(late):7.1f} {1000 * max(late):7.1f} ms"
         f" {1000 * answered:8.0f} ms  {'kept' if kept else 'LOST'}"
-        f"  +{resident() - before:.0f} MiB"
+        f"  {resident() - before:+.0f} MiB"
     )
 
 
@@ -217,12 +219,14 @@ def main() -> None:
     """Print a line for each link, dialect and way."""
     parser = argparse.ArgumentParser(description="1,000 VSIs at an EVB bridge at work")
     parser.add_argument("--default-timers", action="store_true", help="keep alive every 10.5 s")
-    policy = EvbPolicy() if parser.parse_args().default_timers else SHORT
+    default = parser.parse_args().default_timers
     print("link  dialect   way     associated   alive   frames     CPU  de-associated")
     for link in LINKS:
-        for dialect in Dialect:
+        for dialect in [Dialect.RATIFIED] if default else list(Dialect):
             for packed in (1, PACKED):
-                run(link, dialect, packed, policy)
+                run(link, dialect, packed, EvbPolicy() if default else SHORT)
+    if default:
+        return
     print("dialect   10,000 of      handled  known   frames late (most)     answer  VSIs  process")
     for dialect in Dialect:
         for command in (Command.PRE_ASSOCIATE, Command.ASSOCIATE):
