@@ -33,11 +33,15 @@ _stations = pytest.StashKey[dict["Dialect", "StationBed"]]()
 
 
 class Exchanges:
-    """What stations and switch said, in all tests of a run; written at once where there is a folder."""
+    """What stations and switch said, in all tests of a run.
+
+    It is written at once where there is a `folder`.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.kept: list[Exchange] = []
+        self._chosen = 0  # how many of them a test has asked for
 
     def keep(self, exchange: Exchange) -> None:
         """Keep one more; its chart may be empty, and then it is none."""
@@ -48,19 +52,26 @@ class Exchanges:
 
     def show(self, title: str, chart: str) -> None:
         """Keep one whose chart goes to the terminal at the end of the run."""
+        self._chosen += 1
         self.keep(Exchange(title, chart, shown=True))
 
     def tried(self, title: str, chart: str, attempt: Attempt) -> None:
         """Keep the start of a guest, and what the user is told of it."""
+        self._chosen += 1
         told = attempt.error.message if attempt.error else ""
         logs = (("libvirt's log", attempt.logged), ("lldpad's log", attempt.lldpad))
         self.keep(Exchange(title, chart, told=told, seconds=attempt.seconds, logs=logs))
 
     def watch(self, bed: StationBed, title: str) -> Callable[[], None]:
-        """What keeps all that is said of VSIs at `bed` between this call and its own."""
-        begun = bed.last
+        """What keeps all that is said of VSIs at `bed` between this call and its own.
+
+        It does not where the test itself has kept something meanwhile, which says it better.
+        """
+        begun, before = bed.last, self._chosen
 
         def keep() -> None:
+            if self._chosen > before:
+                return
             for port in bed.ports:
                 where = f" {port}" if len(bed.ports) > 1 else ""
                 chart = bed.chart(port, after=begun)

@@ -7,6 +7,7 @@ ones on the terminal, and a line for each failure that a user was told of.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness.report.page import FAINT, Page, count
 __all__ = ["Exchange", "print_exchanges", "write_exchange"]
 
 _NAMED = re.compile(r"[^\w.-]+")
+_STAMP = re.compile(r"^[\d:.\s-]+")
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,25 @@ def write_exchange(exchange: Exchange, folder: Path) -> Path:
     parts = [exchange.title, exchange.chart.rstrip()]
     if exchange.told:
         parts.append(f"The user is told, after {exchange.seconds:.1f} s:\n{exchange.told}")
-    parts += [f"{whose}:\n{said}" for whose, said in exchange.logs if said]
+    parts += [f"{whose}:\n{_once(said)}" for whose, said in exchange.logs if said]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path
+
+
+def _once(log: str) -> str:
+    """Each line where it came first, and how often it came.
+
+    libvirt asks lldpad eight times a second.
+    """
+    first: dict[str, str] = {}
+    times: Counter[str] = Counter()
+    for line in log.splitlines():
+        said = _STAMP.sub("", line)
+        first.setdefault(said, line)
+        times[said] += 1
+    return "\n".join(
+        f"{line} ×{times[said]}" if times[said] > 1 else line for said, line in first.items()
+    )
 
 
 def print_exchanges(
