@@ -37,9 +37,11 @@ def test_taken_ports_are_taken():
     """By us: nobody else of this network namespace can have them."""
     held = take([LOW.start])
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as other:
-            with pytest.raises(OSError, match="in use"):
-                other.bind((os.getpid() | LOW.start << PID_BITS, 0))
+        with (
+            socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as other,
+            pytest.raises(OSError, match="in use"),
+        ):
+            other.bind((os.getpid() | LOW.start << PID_BITS, 0))
         assert held[0].get_inheritable()
     finally:
         for one in held:

@@ -118,6 +118,7 @@ def test_a_station_that_began_anew_is_heard(station, dialect):
     peer.ask(ASSOCIATE)
     peer.take(peer.bridge.link_up(1.0), 1.0)
     assert len(peer.ask(ASSOCIATE, again=True)) == 1
+    peer.announce()
     peer.announce(ttl=0)
     assert len(peer.ask(ASSOCIATE, again=True)) == 1
 
