@@ -15,7 +15,6 @@ to its peer and back, for ever (virNetDevVPortProfileGetNthParent).
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -41,6 +40,7 @@ from harness.vsi.faults import Faults
 from harness.vsi.live import EvbSwitch, Passed, TapPort
 from harness.vsi.lldp_machine import EvbPolicy
 from harness.vsi.station.lldpad import Lldpad, Station
+from harness.vsi.station.logs import about, names
 from harness.vsi.station.vdptool import VdpTool
 from harness.vsi.types import VsiTypes
 from harness.vsi.vdp_machine import VsiState
@@ -326,11 +326,11 @@ class StationBed(Resource):
         except LibvirtError as refused:
             error = refused
         seconds = time.monotonic() - begun
-        logged = _about(self.host.libvirtd.log()[before:], nic.source)
+        logged = about(self.host.libvirtd.log()[before:], nic.source)
         told = "\n".join(
             line
             for line in (self._lldpad.log if self._lldpad else "")[said:].splitlines()
-            if _names(nic.source, line)
+            if names(nic.source, line)
         )
         return Attempt(nic.source, seconds, error, logged, told)
 
@@ -399,24 +399,3 @@ def _acknowledged(event: Event) -> bool:
 
 def _name(nic: DirectInterface) -> str:
     return f"{nic.source}-{nic.mac.replace(':', '')[-4:]}"
-
-
-def _about(log: str, link: str) -> str:
-    """What libvirt's log has about a macvtap on `link`, of all that its threads wrote at once.
-
-    A thread names the macvtap that it makes first (virNetDevMacVLanCreate), then the link.
-    """
-    now: dict[str, list[str]] = {}
-    parts: list[list[str]] = []
-    for line in log.splitlines():
-        _, _, rest = line.partition(": ")
-        thread, _, said = rest.partition(": ")
-        if "created device" in said or thread not in now:
-            now[thread] = []
-            parts.append(now[thread])
-        now[thread].append(said)
-    return "\n".join("\n".join(part) for part in parts if _names(link, "\n".join(part)))
-
-
-def _names(link: str, text: str) -> bool:
-    return re.search(rf"\b{re.escape(link)}\b", text) is not None
