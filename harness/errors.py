@@ -3,6 +3,7 @@
     HairpinError
     ├── UsageError            what was asked for makes no sense            exit 2
     │   ├── DomainError       domain or network XML that cannot be read
+    │   ├── PortProfileError  a request for a port profile that is none
     │   ├── TopologyError     a topology, or the file it comes from
     │   ├── StimulusError     a stimulus that its topology cannot send
     │   └── VsiTypesError     a database of VSI types that cannot be read
@@ -33,6 +34,7 @@ __all__ = [
     "HairpinError",
     "KernelError",
     "LibvirtError",
+    "PortProfileError",
     "SilenceError",
     "StimulusError",
     "StrayFrameError",
@@ -99,6 +101,10 @@ class TopologyError(UsageError):
     def at(self, file: str, line: int) -> TopologyError:
         """The same error, with the place in the file that it comes from."""
         return TopologyError(self.field, self.problem, allowed=self.allowed, file=file, line=line)
+
+
+class PortProfileError(UsageError):
+    """A request for a port profile that cannot be made so, or octets that are none."""
 
 
 class StimulusError(UsageError):

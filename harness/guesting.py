@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import DomainError, UnfitError, UsageError
-from harness.kernel.processes import find_program
+from harness.errors import DomainError, UsageError
+from harness.kernel.linkstate import vlans
+from harness.kernel.netns import NetNS
 from harness.suite import EXIT_DIFFERS, EXIT_OK, run_suite
 
 __all__ = ["run_guests", "run_trial"]
-
-_PROGRAMS = ("libvirtd", "qemu-system-x86_64", "ping")
 
 
 def run_guests(
@@ -25,7 +23,9 @@ def run_guests(
     DomainError or UsageError for a domain or a word that makes no sense.
     """
     mapping = _mapping(devices)
-    _need_everything()
+    from harness.guests.fitness import need_everything
+
+    need_everything()
     from harness.guests.tiny.image import image
 
     _check_domains(domains, mapping)
@@ -47,7 +47,9 @@ def run_trial(uri: str, link: str) -> int:
 
     Raises UnfitError when this machine cannot, UsageError when that libvirtd is elsewhere.
     """
-    _need_everything(("qemu-system-x86_64",))
+    from harness.guests.fitness import need_everything
+
+    need_everything(("qemu-system-x86_64",))
     from harness.guests.existing import ExistingHost
     from harness.guests.tiny.image import image
     from harness.guests.trial import ready_link, try_link
@@ -66,6 +68,7 @@ def _check_domains(paths: Sequence[Path], mapping: Mapping[str, str]) -> None:
     """All that is wrong with them, before any guest is started; what is only odd is printed."""
     from harness.guests import Severity, check, load_document, load_domain, map_devices
 
+    paths = tuple(dict.fromkeys(paths))
     for path in paths:
         domain = map_devices(load_domain(path), mapping)
         if not domain.direct:
@@ -75,21 +78,22 @@ def _check_domains(paths: Sequence[Path], mapping: Mapping[str, str]) -> None:
                 allowed="<interface type='direct'>",
                 file=str(path),
             )
-        problems = check([load_document(path)])
-        for problem in problems:
-            print(problem)
-        errors = [x for x in problems if x.severity is Severity.ERROR]
-        if errors:
-            # What a schema says ("extra element") is seldom what is the matter.
-            first = next((x for x in errors if ".rng" not in x.source), errors[0])
-            more = f" (and {len(errors) - 1} more, above)" if len(errors) > 1 else ""
-            raise DomainError(
-                first.element,
-                f"{first.message}{more}",
-                allowed=first.allowed,
-                file=first.file,
-                line=first.line,
-            )
+    with NetNS.current() as ours:  # where the links of the domains are, if it is their host
+        problems = check(map(load_document, paths), vlans=vlans(ours))
+    for problem in problems:
+        print(problem)
+    errors = [x for x in problems if x.severity is Severity.ERROR]
+    if errors:
+        # What a schema says ("extra element") is seldom what is the matter.
+        first = next((x for x in errors if ".rng" not in x.source), errors[0])
+        more = f" (and {len(errors) - 1} more, above)" if len(errors) > 1 else ""
+        raise DomainError(
+            first.element,
+            f"{first.message}{more}",
+            allowed=first.allowed,
+            file=first.file,
+            line=first.line,
+        )
 
 
 def _mapping(words: Sequence[str]) -> Mapping[str, str]:
@@ -100,20 +104,3 @@ def _mapping(words: Sequence[str]) -> Mapping[str, str]:
             raise UsageError(f"--map {word}: it takes DEV=LINK, for example eth0=lower")
         mapping[device] = link
     return mapping
-
-
-def _need_everything(programs: Sequence[str] = _PROGRAMS) -> None:
-    """Say all that is missing at once, rather than one thing after another."""
-    if os.geteuid() != 0:
-        raise UnfitError("real guests take root (libvirtd, taps)", remedy="run it with sudo")
-    missing = []
-    for program in programs:
-        try:
-            find_program(program)
-        except UnfitError as error:
-            missing.append(error)
-    if missing:
-        packages = " ".join(error.remedy.removeprefix("apt install ") for error in missing)
-        causes = ", ".join(error.cause for error in missing)
-        raise UnfitError(causes, remedy=f"apt install --no-install-recommends {packages}")
-    import harness.guests.daemon  # noqa: F401  (raises UnfitError without libvirt-python)

@@ -43,14 +43,17 @@ def add_vsi(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     actions = vsi.add_subparsers(dest="action", required=True, metavar="ACTION")
     _add_switch(actions)
     _add_watch(actions)
+    _add_test(actions)
 
 
-def run_vsi(arguments: argparse.Namespace) -> int:
-    """Do what `arguments.action` says; hairpin's exit status.
+def run_vsi(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    """Do what `arguments.action` says; hairpin's exit status. `rest` goes to pytest.
 
     Raises UnfitError when this machine cannot, UsageError for words that make no sense,
     KernelError when a link goes meanwhile.
     """
+    if arguments.action == "test":
+        return _test(arguments.output, rest)
     return _ACTIONS[arguments.action](arguments)
 
 
@@ -298,6 +301,9 @@ def _tell(
     found = read(heard.frame)
     if found is None:
         return False
+    if capture:  # first: whoever sees the line may press Ctrl-C
+        capture.add(Passed(heard.at / 1e9, link, heard.outgoing, heard.frame, "control"))
+        capture.flush()
     way = "out" if heard.outgoing else "in"
     print_line(console, Line(heard.at / 1e9, link, way, frame_words(found)))
     if verbose:
@@ -306,10 +312,32 @@ def _tell(
         import harness.vsi.layers  # noqa: F401  (scapy knows them from then on)
 
         print(Ether(heard.frame).show(dump=True))
-    if capture:
-        capture.add(Passed(heard.at / 1e9, link, heard.outgoing, heard.frame, "control"))
-        capture.flush()
     return True
+
+
+# ---------------------------------------------------------------------- hairpin vsi test
+
+
+def _add_test(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    test = actions.add_parser(
+        "test",
+        help="libvirt's guests and lldpad at our switch, and whatever can go wrong",
+        description="Start guests with 802.1Qbg interfaces under a private libvirtd and lldpad, in "
+        "both dialects, at a switch that does it right and one that does not; print the exchange.",
+        epilog="All further arguments go to pytest.",
+    )
+    test.add_argument("--output", type=Path, default=Path(".hairpin"), metavar="DIR")
+
+
+def _test(output: Path, rest: Sequence[str]) -> int:
+    from harness.guests.fitness import GUEST_PROGRAMS, need_everything
+
+    need_everything((*GUEST_PROGRAMS, "lldpad"))
+    from harness.guests.tiny.image import image
+    from harness.suite import run_suite
+
+    image()  # before pytest: it may take a while
+    return run_suite(rest, backend="tap", output=output, marked="vsi")
 
 
 # ---------------------------------------------------------------------- both

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import DomainError
@@ -12,7 +12,14 @@ from harness.guests.domain import interface_elements
 from harness.guests.network import Network, Pools, Portgroup, network_of
 from harness.guests.nic import DirectInterface, NetworkInterface
 from harness.guests.problem import Problem, Severity
-from harness.guests.rules import mac_rules, nic_rules, port_rules, source_rules, vlan_rules
+from harness.guests.rules import (
+    mac_rules,
+    nic_rules,
+    port_rules,
+    source_rules,
+    vid_rules,
+    vlan_rules,
+)
 from harness.guests.scalars import At
 from harness.guests.schema import SCHEMAS, schema_problems
 from harness.guests.scribe import Scribe, collecting
@@ -22,11 +29,17 @@ from harness.parts import Mode
 __all__ = ["check"]
 
 
-def check(documents: Iterable[Document], *, schemas: Path | None = SCHEMAS) -> tuple[Problem, ...]:
+def check(
+    documents: Iterable[Document],
+    *,
+    schemas: Path | None = SCHEMAS,
+    vlans: Mapping[str, int] | None = None,
+) -> tuple[Problem, ...]:
     """All that is wrong with these domains and networks, by file and line.
 
-    `schemas` is the folder of libvirt's RELAX NG schemas; None checks the meaning only. Raises
-    UnfitError where that folder has none.
+    `schemas` is the folder of libvirt's RELAX NG schemas; None checks the meaning only. `vlans` are
+    the host's links with the VLAN of each, 0 for none (`harness.kernel.linkstate.vlans`); what it
+    does not have is not known. Raises UnfitError where the schemas' folder has none.
     """
     given = tuple(documents)
     problems: list[Problem] = []
@@ -46,6 +59,8 @@ def check(documents: Iterable[Document], *, schemas: Path | None = SCHEMAS) -> t
     for x in placed:
         ours = isinstance(x.nic, DirectInterface | NetworkInterface)
         problems += (nic_rules if ours else mac_rules)(x.nic, x.scribe)
+        if isinstance(x.nic, DirectInterface):
+            problems += vid_rules(x.nic, x.scribe, vlans or {})
     problems += together_rules(placed)
     if networks:
         problems += _resolving(placed, networks)

@@ -7,7 +7,7 @@ Each rule names who decides it. Values that cannot even be read are told of befo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.guests.nic import (
     Bandwidth,
@@ -22,7 +22,15 @@ from harness.guests.problem import Problem
 from harness.guests.scribe import Scribe
 from harness.parts import Mode, is_multicast
 
-__all__ = ["LINK_NAME", "mac_rules", "nic_rules", "port_rules", "source_rules", "vlan_rules"]
+__all__ = [
+    "LINK_NAME",
+    "mac_rules",
+    "nic_rules",
+    "port_rules",
+    "source_rules",
+    "vid_rules",
+    "vlan_rules",
+]
 
 _MOST_NAME = 15  # IFNAMSIZ is 16, with the terminating zero
 _NAME = re.compile(r"[^/:\s\0]+")  # dev_valid_name, net/core/dev.c
@@ -264,6 +272,22 @@ def port_rules(port: VirtualPort, scribe: Scribe, *, complete: bool) -> Iterator
     yield from _extra(port, scribe)
 
 
+def vid_rules(nic: DirectInterface, scribe: Scribe, vlans: Mapping[str, int]) -> Iterator[Problem]:
+    """The VLAN that 802.1Qbg asks for, of links whose VLAN is known: that of `vlans`, 0 for none.
+
+    It is that of the VLAN device that the source is; <vlan> has no say in it.
+    """
+    qbg = nic.virtualport is not None and nic.virtualport.type is VirtualPortType.QBG
+    if qbg and vlans.get(nic.source) == 0:
+        yield scribe.warning(
+            "source/@dev",
+            f"{nic.source} is no VLAN device, so libvirt asks for VLAN 0: the guest's frames are "
+            "untagged, and the switch chooses their VLAN or refuses",
+            allowed=f"a VLAN device: ip link add link {nic.source} type vlan id 1 to 4094",
+            source="libvirt virNetDevVPortProfileOp8021Qbg; IEEE 802.1Qbg, 41.2.9: null VID",
+        )
+
+
 def _ranges(port: VirtualPort, scribe: Scribe) -> Iterator[Problem]:
     parse = "libvirt virNetDevVPortProfileParse"
     path = "virtualport/parameters/@"
@@ -288,6 +312,13 @@ def _ranges(port: VirtualPort, scribe: Scribe) -> Iterator[Problem]:
                 allowed=f"{least} to {most}",
                 source=f"{parse}; {_QBG}",
             )
+    if port.instance_id is not None and port.instance_id.int == 0:
+        yield scribe.warning(
+            f"{path}instanceid",
+            "the nil UUID is nobody's",
+            allowed="any other UUID, or none: libvirt makes one up",
+            source=f"IETF RFC 9562, 5.9; {_QBG}: VSI Instance ID",
+        )
     if len(port.profile_id.encode()) > _MOST_PROFILE:
         yield scribe.error(
             f"{path}profileid",
@@ -305,7 +336,7 @@ def _missing(port: VirtualPort, scribe: Scribe) -> Iterator[Problem]:
             ("type_id", "typeid"),
             ("type_version", "typeidversion"),
         ):
-            if getattr(port, name) is None:
+            if getattr(port, name) is None and not scribe.says("virtualport/parameters", attribute):
                 path = f"virtualport/parameters/@{attribute}"
                 yield scribe.error(path, "802.1Qbg takes this", source=_COMPLETE)
     if port.type is VirtualPortType.QBH and not port.profile_id:

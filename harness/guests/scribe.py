@@ -30,6 +30,11 @@ class Scribe:
         """The same for an element further in."""
         return Scribe(At(element, self.at.file))
 
+    def says(self, path: str, attribute: str) -> bool:
+        """Whether an attribute stands there, readable or not."""
+        found = self.at.element.find(path)
+        return found is not None and found.get(attribute) is not None
+
     def place(self, path: str = "") -> str:
         """File and line, to point to from elsewhere."""
         return f"{self.at.file}:{self.at.line(path)}"

@@ -36,6 +36,7 @@ E = TypeVar("E", bound=StrEnum)
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _ANY_BASE = re.compile(r"0[xX][0-9a-fA-F]{1,8}|0[0-7]{0,11}|[1-9][0-9]{0,9}", re.ASCII)
+_BEFORE_NUMBER = re.compile(r"[ \t\n\v\f\r]*\+?")  # as strtoul(3), which libvirt reads with
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I | re.ASCII)
 
 # virNetDevMacVLanMode, libvirt's list. The kernel's fifth mode, source, libvirt does not know.
@@ -79,15 +80,17 @@ def unnumber(value: int) -> str:
 
 def port_number(text: str) -> int:
     """A parameter of a virtual port: decimal, 0x… hexadecimal, or 0… octal."""
-    if not _ANY_BASE.fullmatch(text):
+    digits = _BEFORE_NUMBER.sub("", text, count=1)
+    if not _ANY_BASE.fullmatch(digits):
+        negative = digits[:1] == "-" and _ANY_BASE.fullmatch(digits[1:])
         raise Misread(
-            f"{text!r} is not a number",
+            f"{text!r} is {'less than 0' if negative else 'not a number'}",
             allowed="decimal digits, or 0x and hexadecimal ones",
             source="libvirt virNetDevVPortProfileParse",
         )
-    if text[:2] in ("0x", "0X"):
-        return int(text, 16)
-    return int(text, 8 if text[0] == "0" else 10)
+    if digits[:2] in ("0x", "0X"):
+        return int(digits, 16)
+    return int(digits, 8 if digits[0] == "0" else 10)
 
 
 def mac(text: str) -> str:

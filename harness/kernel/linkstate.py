@@ -12,7 +12,7 @@ from harness.kernel.netns import NetNS
 from harness.kernel.waiting import look_until
 from harness.parts import Mode
 
-__all__ = ["LinkState", "MacvtapState", "link_state", "macvtaps", "wait_for_link"]
+__all__ = ["LinkState", "MacvtapState", "link_state", "macvtaps", "vlans", "wait_for_link"]
 
 _IFF_UP = 0x1
 _IFF_PROMISC = 0x100
@@ -84,6 +84,31 @@ def link_state(ns: NetNS, name: str) -> LinkState:
 def macvtaps(ns: NetNS) -> list[LinkState]:
     """Every macvtap of a namespace, as it is now. Raises KernelError."""
     return [state for state in map(_state, ns.rtnl.links()) if state.macvtap]
+
+
+def vlans(ns: NetNS) -> dict[str, int]:
+    """The VLAN of each link of a namespace: of the first VLAN device from it downwards, else 0.
+
+    So libvirt finds that of 802.1Qbg (virNetDevVPortProfileGetPhysdevAndVlan). Raises KernelError.
+    """
+    links = {x["index"]: x for x in ns.rtnl.links()}
+    found = {}
+    for link in links.values():
+        vlan, seen, below = 0, set(), link
+        # The ends of a veth are below each other.
+        while below is not None and not vlan and below["index"] not in seen:
+            seen.add(below["index"])
+            vlan = _vlan(below)
+            below = links.get(below.get_attr("IFLA_LINK"))
+        found[str(link.get_attr("IFLA_IFNAME"))] = vlan
+    return found
+
+
+def _vlan(link: Any) -> int:
+    info = link.get_attr("IFLA_LINKINFO")
+    if info is None or info.get_attr("IFLA_INFO_KIND") != "vlan":
+        return 0
+    return int(info.get_attr("IFLA_INFO_DATA").get_attr("IFLA_VLAN_ID"))
 
 
 def wait_for_link(

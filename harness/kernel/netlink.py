@@ -39,6 +39,7 @@ _NLMSGERR_ATTR_MSG = 1
 _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
+_RTEXT_FILTER_VF = 1
 
 _HEADER = struct.Struct("=IHHII")
 _ERROR = struct.Struct("=i")
@@ -155,10 +156,15 @@ class Rtnl:
                         refused = KernelError(request.purpose, -code, detail)
             return refused
 
-    def link(self, name: str) -> Any:
-        """The link of that name, as a decoded pyroute2 message. Raises KernelError."""
+    def link(self, name: str, *, ports: bool = False) -> Any:
+        """The link of that name, as a decoded pyroute2 message. Raises KernelError.
+
+        `ports` asks for virtual functions and ports as well.
+        """
         message = LinkMessage()
         message["attrs"] = [("IFLA_IFNAME", name)]
+        if ports:
+            message["attrs"].append(("IFLA_EXT_MASK", _RTEXT_FILTER_VF))
         request = Request.of(f"read link {name}", message, RTM_GETLINK, NLM_F_REQUEST)
         with self._turn:
             self._sequence += 1

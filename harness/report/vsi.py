@@ -20,7 +20,7 @@ from rich.text import Text
 from harness.report.page import BOLD, FAINT, Page, count
 from harness.vsi.events import Event, EventKind
 from harness.vsi.facts import Malformed
-from harness.vsi.live.switch import KnownVsi
+from harness.vsi.live.known import KnownVsi
 from harness.vsi.words import filter_words, frame_words, note_words, type_words
 
 __all__ = ["Line", "SwitchState", "SwitchView", "clock", "event_line", "print_line", "print_state"]
@@ -28,8 +28,9 @@ __all__ = ["Line", "SwitchState", "SwitchView", "clock", "event_line", "print_li
 _DATA = ("forwarded", "reflected")
 _STYLES = {EventKind.FAULT: "yellow", EventKind.REFUSED: "red"}
 _STATES = {"associated": "green", "unassociated": "red"}
-_LEAST_LINES, _MOST_LINES = 4, 14
-_OVERHEAD = 8  # lines that are neither VSIs nor what happened
+_MOST_LINES = 14
+_OVERHEAD = 7  # lines of the view that are always there
+_WIDE, _NARROW = 108, 92  # columns: all of it, and without the half of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,9 @@ class SwitchView:
 
     def _drawn(self, state: SwitchState) -> RenderableType:
         console = self._console
-        room = max(console.height - _OVERHEAD - len(_summary(state)) - len(state.relaying), 8)
-        shown = min(max(room // 2, _LEAST_LINES), _MOST_LINES)
+        summary = _summary(state)
+        room = max(console.height - len(summary) - len(state.relaying) - _OVERHEAD, 4)
+        shown = min(max(room // 2, 2), _MOST_LINES)
         lines = [*self._lines][-shown:]
         return Group(
             _ports(state),
@@ -114,7 +116,7 @@ class SwitchView:
             Text(),
             *(_cut(console, _happened(console, line)) for line in lines),
             Text(),
-            *(_cut(console, Text(text, style=FAINT)) for text in _summary(state)),
+            *(_cut(console, Text(text, style=FAINT)) for text in summary),
             _cut(console, Text("Ctrl-C ends it.", style=FAINT)),
         )
 
@@ -133,24 +135,27 @@ def _associations(console: Console, state: SwitchState, *, room: int | None) -> 
     if not every:
         return Text("No VSI is known.", style=FAINT)
     table = Table(box=None, pad_edge=False, header_style=FAINT)
-    for name in _COLUMNS:
+    columns = _COLUMNS if console.width >= _WIDE else _COLUMNS[:-1]
+    for name in columns:
         right = name in ("VLAN", "time left")
         table.add_column(
             name, justify="right" if right else "left", no_wrap=True, overflow=_overflow(console)
         )
     fitting = every if room is None or len(every) <= room else every[: room - 1]
     for port, one in fitting:
+        uuid = one.vsi.uuid if console.width >= _NARROW else one.vsi.uuid[:8]
         doing = f"{one.state}{', asks' if one.pending else ''}"
-        table.add_row(
+        row = (
             port,
-            one.vsi.uuid,
+            uuid,
             type_words(one.vsi),
             Text(doing, style=_STATES.get(one.state, "yellow")),
             str(one.vlan) if one.vlan else "-",
             filter_words(one.filters),
             "" if one.left is None else f"{max(one.left, 0):.0f} s",
-            one.dialect,
+            str(one.dialect),
         )
+        table.add_row(*row[: len(columns)])
     if len(fitting) == len(every):
         return table
     return Group(table, Text(f"and {len(every) - len(fitting):,} more", style=FAINT))

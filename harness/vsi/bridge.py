@@ -66,7 +66,7 @@ class Bridge:
         self.types = types
         """For what is decided on from now on."""
         self.changes = 0
-        """Grows when another VSI is associated, or one with other filters or another type."""
+        """Grows whenever `vlan` or `reflects` may say something else than they did."""
         self._out = Outbox(faults or Faults(), most)
         self._instances = Instances() if instances is None else instances
         self._most = most
@@ -197,6 +197,7 @@ class Bridge:
                     if not self._out.fault(FaultKind.NO_EVB, (), now):
                         self._out.emit(frame, now)
                 case lldp_machine.RelayChanged(on):
+                    self.changes += 1
                     self._out.note(
                         now, EventKind.RELAY, "reflective relay " + ("on" if on else "off")
                     )
@@ -228,15 +229,17 @@ class Bridge:
         replies: list[Association] = []
         for association in frame.associations:
             replies += self._request(association, frame, now)
-        self._submit(frame.dialect, replies, now)
+        self._submit(frame.dialect, frame.src, replies, now)
 
-    def _submit(self, dialect: Dialect, replies: list[Association], now: float) -> None:
+    def _submit(
+        self, dialect: Dialect, station: bytes, replies: list[Association], now: float
+    ) -> None:
         """Send answers; where too much waits, refusals and what is said of the gone go first."""
 
         def dispensable(one: Association) -> bool:
             return bool(one.status.code) or self._table.find(one.vsi.instance) is None
 
-        self._ecps[dialect].submit(replies, now, dispensable=dispensable)
+        self._ecps[dialect].submit(station, replies, now, dispensable=dispensable)
 
     def _request(self, asked: Association, frame: EcpFrame, now: float) -> list[Association]:
         """The answers to one association TLV that can be given now."""
@@ -357,7 +360,7 @@ class Bridge:
             self._speak(entry, self._vdp(entry, vdp_machine.Withdraw(why), now), now)
 
     def _speak(self, entry: Entry, replies: list[Association], now: float) -> None:
-        self._submit(entry.machine.dialect, replies, now)
+        self._submit(entry.machine.dialect, entry.station, replies, now)
 
     # ------------------------------------------------------------------ odds and ends
 

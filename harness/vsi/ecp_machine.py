@@ -14,7 +14,6 @@ from harness.vsi.facts import Association
 __all__ = [
     "Acknowledged",
     "Delivered",
-    "Dropped",
     "EcpReceiver",
     "EcpSender",
     "GivenUp",
@@ -32,10 +31,9 @@ Payload = tuple[Association, ...]
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """VDP has something to say; what is `dispensable` is dropped first where too much waits."""
+    """VDP has something to say, and nothing is underway."""
 
     payload: Payload
-    dispensable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +72,20 @@ class GivenUp:
     payload: Payload
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Too much waits: this is not going to be sent."""
-
-    payload: Payload
-
-
-Sent = Transmit | Delivered | GivenUp | Dropped
+Sent = Transmit | Delivered | GivenUp
 
 
 @dataclass(frozen=True, slots=True)
 class EcpSender:
     """The transmission machine. `ack` is its ackTimer in seconds, `retries` its maxRetries.
 
-    `sequence` is that of the ECPDU that is underway (`current`) or was last; `most` is how many
-    may wait besides.
+    `sequence` is that of the ECPDU that is underway (`current`) or was last.
     """
 
     ack: float
     retries: int
-    most: int = 1024
     sequence: int = 0
     current: Payload | None = None
-    waiting: tuple[Submit, ...] = ()
     copies: int = 0
     deadline: float | None = None
     errors: int = 0
@@ -106,47 +94,33 @@ class EcpSender:
 def send(
     state: EcpSender, event: Submit | Acknowledged | Passed, now: float
 ) -> tuple[EcpSender, tuple[Sent, ...]]:
-    """The machine after `event`, and what comes of it, in order."""
+    """The machine after `event`, and what comes of it, in order.
+
+    Raises ValueError for a Submit while something is underway.
+    """
     if isinstance(event, Submit):
         return _submit(state, event, now)
     if isinstance(event, Acknowledged):
         if state.current is None or event.sequence != state.sequence:
             return state, ()
-        return _next(state, (Delivered(state.sequence),), now)
+        return _done(state), (Delivered(state.sequence),)
     if state.current is None or state.deadline is None or now < state.deadline:
         return state, ()
     if state.copies <= state.retries:
         return _transmit(state, now)
     given_up = GivenUp(state.sequence, state.current)
-    return _next(replace(state, errors=state.errors + 1), (given_up,), now)
+    return _done(replace(state, errors=state.errors + 1)), (given_up,)
 
 
 def _submit(state: EcpSender, event: Submit, now: float) -> tuple[EcpSender, tuple[Sent, ...]]:
-    dropped: tuple[Sent, ...] = ()
-    waiting = (*state.waiting, event)
-    if len(waiting) > state.most:
-        number = next((i for i, one in enumerate(waiting) if one.dispensable), 0)
-        dropped = (Dropped(waiting[number].payload),)
-        waiting = waiting[:number] + waiting[number + 1 :]
-    state = replace(state, waiting=waiting)
-    return _next(state, dropped, now) if state.current is None else (state, dropped)
+    if state.current is not None:
+        raise ValueError(f"ECPDU {state.sequence} is underway")
+    sequence = state.sequence % 0xFFFF + 1  # as lldpad's inc_seqno, never 0
+    return _transmit(replace(state, sequence=sequence, current=event.payload, copies=0), now)
 
 
-def _next(
-    state: EcpSender, before: tuple[Sent, ...], now: float
-) -> tuple[EcpSender, tuple[Sent, ...]]:
-    """On to the next that waits, if any."""
-    if not state.waiting:
-        return replace(state, current=None, copies=0, deadline=None), before
-    state = replace(
-        state,
-        sequence=state.sequence % 0xFFFF + 1,  # as lldpad's inc_seqno, never 0
-        current=state.waiting[0].payload,
-        waiting=state.waiting[1:],
-        copies=0,
-    )
-    state, sent = _transmit(state, now)
-    return state, before + sent
+def _done(state: EcpSender) -> EcpSender:
+    return replace(state, current=None, copies=0, deadline=None)
 
 
 def _transmit(state: EcpSender, now: float) -> tuple[EcpSender, tuple[Sent, ...]]:

@@ -1,16 +1,16 @@
-"""The bridge's ECP at one port, in one dialect: its two machines, and the frames they are about."""
+"""ECP at one end of a link, in one dialect: its two machines, and the frames they are about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from harness.vsi import ecp_machine
+from harness.vsi.backlog import Backlog
 from harness.vsi.ecp_machine import EcpReceiver, EcpSender, Payload
 from harness.vsi.events import EventKind
 from harness.vsi.facts import Association, Dialect, EcpFrame
 from harness.vsi.faults import FaultKind
-from harness.vsi.frames import size
 from harness.vsi.lldp_machine import EvbTimers
 from harness.vsi.numbers import NEAREST_BRIDGE, NEAREST_CUSTOMER_BRIDGE, VDP_SUBTYPE
 from harness.vsi.outbox import Outbox
@@ -19,8 +19,6 @@ __all__ = ["EcpPort"]
 
 _TO = {Dialect.RATIFIED: NEAREST_CUSTOMER_BRIDGE, Dialect.DRAFT: NEAREST_BRIDGE}
 _SUBTYPES = {Dialect.RATIFIED: VDP_SUBTYPE, Dialect.DRAFT: 0}
-_MOST_PDU = 1450
-"""Octets of TLVs in an ECPDU, so that it fits a frame whatever its header."""
 
 
 class EcpPort:
@@ -37,9 +35,11 @@ class EcpPort:
         sequence: int,
     ) -> None:
         self._out = out
+        self._most = most
         self._dialect = dialect
         self._address = address
-        self._sender = EcpSender(timers.ack, timers.retries, most=most, sequence=sequence)
+        self._sender = EcpSender(timers.ack, timers.retries, sequence=sequence)
+        self._backlog = Backlog(most)
         self._receiver = EcpReceiver()
 
     @property
@@ -48,9 +48,14 @@ class EcpPort:
         return self._sender.deadline
 
     @property
+    def idle(self) -> bool:
+        """Whether what is submitted now is sent now."""
+        return self._sender.current is None
+
+    @property
     def waiting(self) -> int:
-        """How many ECPDUs wait for their turn."""
-        return len(self._sender.waiting)
+        """How many associations wait for their turn."""
+        return len(self._backlog)
 
     def retime(self, timers: EvbTimers) -> None:
         """Wait so long from the next copy on."""
@@ -58,8 +63,8 @@ class EcpPort:
 
     def restart(self, timers: EvbTimers) -> None:
         """Begin anew behind the last sequence: a station takes one that it knows for a copy."""
-        last = self._sender
-        self._sender = EcpSender(timers.ack, timers.retries, most=last.most, sequence=last.sequence)
+        self._sender = EcpSender(timers.ack, timers.retries, sequence=self._sender.sequence)
+        self._backlog = Backlog(self._most)
         self._receiver = EcpReceiver()
 
     # ------------------------------------------------------------------ reception
@@ -103,19 +108,27 @@ class EcpPort:
 
     def submit(
         self,
-        answers: Sequence[Association],
+        station: bytes,
+        associations: Iterable[Association],
         now: float,
         *,
         dispensable: Callable[[Association], bool],
     ) -> None:
-        """Send answers, in one ECPDU where they fit; first to go is what is dispensable."""
-        for payload in _packed(answers):
-            spare = all(dispensable(one) for one in payload)
-            self._send(ecp_machine.Submit(payload, dispensable=spare), now)
+        """Send these to `station`, when it is their turn; first to go is what is dispensable."""
+        for one in associations:
+            dropped = self._backlog.add(station, one, dispensable=dispensable(one))
+            if dropped:
+                text = "too many answers wait: unanswered"
+                self._out.note(now, EventKind.DROPPED, text, dropped.vsi)
+        self._send_next(now)
 
     def advance(self, now: float) -> None:
         """Do what is due."""
         self._send(ecp_machine.Passed(), now)
+
+    def _send_next(self, now: float) -> None:
+        if self._backlog and self.idle:
+            self._send(ecp_machine.Submit(self._backlog.take()), now)
 
     def _send(
         self,
@@ -129,9 +142,7 @@ class EcpPort:
                     self._transmit(sequence, payload, now, first=copy == 1)
                 case ecp_machine.GivenUp(sequence):
                     self._out.note(now, EventKind.GIVEN_UP, f"sequence {sequence} unacknowledged")
-                case ecp_machine.Dropped(payload):
-                    text = f"too many answers wait: {len(payload)} associations unanswered"
-                    self._out.note(now, EventKind.DROPPED, text)
+        self._send_next(now)
 
     def _transmit(self, sequence: int, payload: Payload, now: float, *, first: bool) -> None:
         frame = EcpFrame(
@@ -145,17 +156,3 @@ class EcpPort:
         doubled = first and self._out.fault(FaultKind.DUPLICATE, payload, now)
         for _ in range(2 if doubled else 1):
             self._out.emit(frame, now)
-
-
-def _packed(answers: Sequence[Association]) -> Iterator[Payload]:
-    """By ECPDU: one has one VSI manager (41.1), and fits a frame."""
-    group: list[Association] = []
-    octets = 0
-    for one in answers:
-        if group and (one.vsi.manager != group[0].vsi.manager or octets + size(one) > _MOST_PDU):
-            yield tuple(group)
-            group, octets = [], 0
-        group.append(one)
-        octets += size(one)
-    if group:
-        yield tuple(group)

@@ -36,6 +36,7 @@ __all__ = [
     "hurried",
     "relays",
     "step",
+    "timers_from",
     "timers_of",
 ]
 
@@ -58,6 +59,11 @@ class EvbTimers:
     resource_wait: float
     station_keepalive: float
     keepalive: float
+
+    @property
+    def response_wait(self) -> float:
+        """How long a station waits for the answer to a request that it has sent (41.5.5.9)."""
+        return 1.5 * ((1 + 2 * self.retries) * self.ack + self.resource_wait)
 
 
 DRAFT_TIMERS = EvbTimers(0.5, 3, 10.0, 10.0, 1.5 * (10.0 + 7 * 0.5))
@@ -217,7 +223,11 @@ def relays(machine: EvbMachine) -> bool:
 
 def timers_of(machine: EvbMachine) -> EvbTimers:
     """The ratified dialect's timers (41.5.5, 43.3): of each side's exponents the larger."""
-    evb = bridge_tlv(machine)
+    return timers_from(bridge_tlv(machine))
+
+
+def timers_from(evb: Evb) -> EvbTimers:
+    """The timers that an EVB TLV stands for."""
     sending = (1 + 2 * evb.retries) * seconds(evb.rte)
     keepalive = seconds(evb.rka)
     return EvbTimers(

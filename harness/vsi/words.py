@@ -67,29 +67,27 @@ def filter_words(filters: tuple[FilterInfo, ...], kind: VsiType | None = None) -
 
 
 def _association(one: Association, dialect: Dialect) -> str:
-    words = f"{one.command} {one.vsi.uuid}"
+    """The outcome comes first: the rest may be cut off where there is no room."""
+    words = f"{one.command}{_status(one, dialect)} {one.vsi.uuid}"
     if one.command is not Command.DE_ASSOCIATE:
         words += f" type {type_words(one.vsi)}"
     if one.filters:
         words += f" {filter_words(one.filters)}"
-    if one.problem:
-        return f"{words}, invalid: {one.problem}"
-    return words + _status(one, dialect)
+    return words + (f", invalid: {one.problem}" if one.problem else "")
 
 
 def _status(one: Association, dialect: Dialect) -> str:
     """Whether it is an answer; in a draft's TLV success looks like a request."""
     status = one.status
-    if dialect is Dialect.RATIFIED and not status.acknowledge:
-        flags = [*(["M"] if status.migrating_to else []), *(["S"] if status.migrating_from else [])]
-        return f" ({' and '.join(flags)} bit)" if flags else ""
-    code = status.code if dialect is Dialect.RATIFIED else status.value
+    ratified = dialect is Dialect.RATIFIED
+    if ratified and not status.acknowledge:
+        bits = [*(["M"] if status.migrating_to else []), *(["S"] if status.migrating_from else [])]
+        return f" ({' and '.join(bits)} bit)" if bits else ""
+    code = status.code if ratified else status.value
     if not code:
-        return ": success" if dialect is Dialect.RATIFIED else ""
-    words = f": REFUSED, {code_name(dialect, code)} ({code})"
-    if dialect is Dialect.RATIFIED:
-        words += ", keep" * status.keep + ", hard" * status.hard
-    return words
+        return " granted" if ratified else ""
+    flags = ", keep" * (ratified and status.keep) + ", hard" * (ratified and status.hard)
+    return f" REFUSED ({code} {code_name(dialect, code)}{flags})"
 
 
 def _lldp(frame: LldpFrame) -> str:

@@ -83,6 +83,18 @@ def test_wrong_domain(tmp_path, wrong):
     assert not (tmp_path / ".hairpin").exists()
 
 
+@as_root
+def test_one_instance_in_two_domains(tmp_path):
+    """Domains that are tried together are checked together."""
+    files = [tmp_path / name for name in ("first.xml", "second.xml")]
+    for file in files:
+        file.write_text(QBG)
+    finished = hairpin_guests("--domain", files[0], "--domain", files[1], cwd=tmp_path)
+    assert finished.returncode == 2
+    assert f"hairpin: {files[1]}" in finished.stderr
+    assert f"this is the instance of {files[0]}" in finished.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -18,6 +18,7 @@ from scapy.utils import RawPcapNgReader
 
 from harness.errors import KernelError, SilenceError, UsageError
 from harness.kernel.links import add_veth, delete_link, set_link
+from harness.kernel.linkstate import wait_for_link
 from harness.kernel.netns import NetNS
 from harness.vsi.events import EventKind
 from harness.vsi.facts import (
@@ -136,6 +137,8 @@ class Bed(ExitStack):
             veth = add_veth(name, index=index, peer=peer, peer_index=peer_index, peer_ns=far.fd)
             self.ns.rtnl.transact([veth])
             far.rtnl.transact([set_link(peer, index=peer_index, up=True)])
+            for ns, link in ((self.ns, name), (far, peer)):
+                wait_for_link(ns, link, lambda state: state.operstate == "UP", within=WITHIN)
         tap = TapPort.open(self.ns, "tap0")
         veth = PacketPort.open(self.ns, "veth0")
         uplink = PacketPort.open(self.ns, "up0")

@@ -11,7 +11,7 @@ from typing import Any
 import libvirt
 
 from harness.errors import GuestError
-from harness.guests.daemon import Running
+from harness.guests.daemon import Connection, Running
 from harness.guests.domain import Interface, parse_domain
 from harness.guests.host import GuestHost, Host, RealGuest
 from harness.guests.migration.delivery import Delivery, Move, delivery, moves
@@ -152,12 +152,16 @@ def begin(pair: HostPair, guest: RealGuest, order: Order = Order()) -> Moving:
     flags, parameters = _asked(pair, guest, target, order)
 
     def work() -> None:
-        with guest.running.asking("migrate"):
-            if order.variant in (Variant.PEER, Variant.TUNNELLED):
-                there = pair.uri_for_the_other(target)
-                guest.running.handle.migrateToURI3(there, parameters, flags)
-            else:
-                guest.running.handle.migrate3(target.connection.handle, parameters, flags)
+        # On a connection of its own: on one that two threads share, one that looks at the job was
+        # seen to get its answer only when the migration was over (libvirt 9.0, a busy machine).
+        with Connection.open(source.connection.uri) as ours:
+            moved = ours.find(guest.name)
+            with moved.asking("migrate"):
+                if order.variant in (Variant.PEER, Variant.TUNNELLED):
+                    there = pair.uri_for_the_other(target)
+                    moved.handle.migrateToURI3(there, parameters, flags)
+                else:
+                    moved.handle.migrate3(target.connection.handle, parameters, flags)
 
     return Moving(guest, source, target, order, on_thread(work))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import KernelError, UsageError
 from harness.pcapng import Captured, Interface, packet_block, pcapng
 from harness.resource import Resource
 from harness.vsi.frames import read
@@ -44,19 +45,29 @@ class CaptureFile(Resource):
             raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
     def add(self, passed: Passed) -> None:
-        """Another frame."""
+        """Another frame. Raises KernelError, as do `flush` and `close`: no room."""
         if self._started is None:
             self._started = time.time() - passed.at
         number = self._numbers[passed.port]
-        self._file.write(packet_block(_captured(passed, number, self._started)))
+        with self._told():
+            self._file.write(packet_block(_captured(passed, number, self._started)))
 
     def flush(self) -> None:
         """Have the file contain all that was added."""
-        self._file.flush()
+        with self._told():
+            self._file.flush()
 
     def close(self) -> None:
         """Close the file; idempotent."""
-        self._file.close()
+        with self._told():
+            self._file.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise KernelError(f"write {self.path}", error.errno or 0) from error
 
 
 def _captured(passed: Passed, interface: int, started: float) -> Captured:

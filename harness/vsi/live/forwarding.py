@@ -29,6 +29,7 @@ _TAGGED = b"\x81\x00"
 _RESERVED = bytes.fromhex("0180c20000")
 _LAST_RESERVED = 0x0F
 _VID = 0xFFF
+_MOST_KNOWN = 4096  # decisions
 _Key = tuple[bytes, int]
 _Forms = frozenset[bool]
 """Of a frame to a port: with a tag, without, or one of each."""
@@ -53,17 +54,22 @@ class _Members:
     vlans: dict[int, _Forms] = field(default_factory=dict)
 
 
-def _dropped(why: str) -> Forwarding:
-    return Forwarding(f"dropped: {why}")
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """For all frames of the same addresses and tag: to which ports, and whether with a tag."""
+
+    fate: str
+    vlan: int = 0
+    sent: tuple[tuple[str, bool], ...] = ()
 
 
-_SHORT = _dropped("shorter than a header")
-_LINK_LOCAL = _dropped("for the nearest bridge only (01-80-C2-00-00-0x)")
-_VID_RESERVED = _dropped("VID 4095 is reserved")
-_FROM_GROUP = _dropped("its source is a group address")
-_UNASSOCIATED = _dropped("its source is not associated")
-_NOBODY = _dropped("nobody has the destination")
-_NOT_REFLECTED = _dropped("it would go back, and reflective relay is off for it")
+_SHORT = "dropped: shorter than a header"
+_LINK_LOCAL = "dropped: for the nearest bridge only (01-80-C2-00-00-0x)"
+_VID_RESERVED = "dropped: VID 4095 is reserved"
+_FROM_GROUP = "dropped: its source is a group address"
+_UNASSOCIATED = "dropped: its source is not associated"
+_NOBODY = "dropped: nobody has the destination"
+_NOT_REFLECTED = "dropped: it would go back, and reflective relay is off for it"
 
 
 class Forwarder:
@@ -73,6 +79,8 @@ class Forwarder:
         self._uplink = uplink
         self._bridges: dict[str, Bridge] = {}
         self._members: dict[str, _Members] = {}
+        self._known: dict[tuple[str, bytes], _Decision] = {}
+        self._version = 0
         for port, bridge in bridges.items():
             self.set_bridge(port, bridge)
 
@@ -80,57 +88,67 @@ class Forwarder:
         """The port has another bridge from now on."""
         self._bridges[port] = bridge
         self._members[port] = _Members()
+        self._known.clear()
 
     def forward(self, port: str, frame: bytes) -> Forwarding:
         """What becomes of a frame that came in at `port`, and is not the bridge's own."""
-        if len(frame) < _HEADER:
-            return _SHORT
-        if frame[:5] == _RESERVED and frame[5] <= _LAST_RESERVED:
-            return _LINK_LOCAL
-        vid = 0
-        if frame[12:14] == _TAGGED:
-            if len(frame) < _HEADER + _TAG:
-                return _SHORT
-            vid = int.from_bytes(frame[14:16], "big") & _VID
+        tagged = frame[12:14] == _TAGGED
+        head = _HEADER + _TAG if tagged else _HEADER
+        if len(frame) < head:
+            return Forwarding(_SHORT)
+        known = self._known
+        version = 0
+        for bridge in self._bridges.values():
+            version += bridge.changes
+        if version != self._version or len(known) > _MOST_KNOWN:
+            known.clear()
+            self._version = version
+        key = (port, frame[: head - 2])
+        decision = known.get(key)
+        if decision is None:
+            vid = int.from_bytes(frame[14:16], "big") & _VID if tagged else 0
+            decision = known[key] = self._decide(port, frame[:6], frame[6:12], vid)
+        vlan = decision.vlan
+        return Forwarding(
+            decision.fate, tuple([(name, _shaped(frame, vlan, x)) for name, x in decision.sent])
+        )
+
+    def _decide(self, port: str, dst: bytes, src: bytes, vid: int) -> _Decision:
+        if dst[:5] == _RESERVED and dst[5] <= _LAST_RESERVED:
+            return _Decision(_LINK_LOCAL)
         if vid == _VID:
-            return _VID_RESERVED
-        src = frame[6:12]
+            return _Decision(_VID_RESERVED)
         if src[0] & 1:
-            return _FROM_GROUP
+            return _Decision(_FROM_GROUP)
         if port == self._uplink:
-            return self._spread(port, frame, vid, back=False)
+            return self._spread(port, dst, vid, back=False)
         bridge = self._bridges[port]
         vlan = bridge.vlan(src, vid)
         if vlan is None:
-            return _UNASSOCIATED
-        return self._spread(port, frame, vlan, back=bridge.reflects(src, vid))
+            return _Decision(_UNASSOCIATED)
+        return self._spread(port, dst, vlan, back=bridge.reflects(src, vid))
 
-    def _spread(self, port: str, frame: bytes, vlan: int, *, back: bool) -> Forwarding:
-        """Send it to all that have its destination in `vlan`."""
-        dst = frame[:6]
+    def _spread(self, port: str, dst: bytes, vlan: int, *, back: bool) -> _Decision:
+        """To all that have its destination in `vlan`."""
+        outside = True
         if dst[0] & 1:
             found = self._where(lambda members: members.vlans.get(vlan, _NO_FORM))
-            outside = True
         else:
             key = (dst, vlan)
             found = self._where(lambda members: members.addresses.get(key, _NO_FORM))
             outside = not found
             if not found:
                 found = self._where(lambda members: members.anyone.get(vlan, _NO_FORM))
-        sent: list[tuple[str, bytes]] = []
-        kept_back = False
+        sent: list[tuple[str, bool]] = []
         for name, forms in found:
-            if name == port and not back:
-                kept_back = True
-            else:
-                sent += [(name, _shaped(frame, vlan, tagged)) for tagged in sorted(forms)]
-        if self._uplink not in (None, port) and outside:
-            assert self._uplink is not None
-            sent.append((self._uplink, _shaped(frame, vlan, bool(vlan))))
+            if name != port or back:
+                sent += [(name, tagged) for tagged in sorted(forms)]
+        if self._uplink is not None and self._uplink != port and outside:
+            sent.append((self._uplink, bool(vlan)))
         if not sent:
-            return _NOT_REFLECTED if kept_back else _NOBODY
+            return _Decision(_NOT_REFLECTED if found else _NOBODY)
         reflected = any(name == port for name, _ in sent)
-        return Forwarding(REFLECTED if reflected else FORWARDED, tuple(sent))
+        return _Decision(REFLECTED if reflected else FORWARDED, vlan, tuple(sent))
 
     def _where(self, forms_of: Callable[[_Members], _Forms]) -> list[tuple[str, _Forms]]:
         found = []

@@ -23,20 +23,18 @@ from harness.errors import UsageError
 from harness.resource import Resource
 from harness.vsi.bridge import Bridge
 from harness.vsi.events import Event, EventKind, Outcome
-from harness.vsi.facts import Dialect, FilterInfo, Vsi
 from harness.vsi.faults import Faults
 from harness.vsi.instances import Instances
 from harness.vsi.live.capture import capture_of
 from harness.vsi.live.forwarding import Forwarder
+from harness.vsi.live.known import KnownVsi, known_vsi
 from harness.vsi.live.ports import Port
 from harness.vsi.live.trace import EventLog, Passed, Trace
 from harness.vsi.lldp_machine import EvbPolicy
 from harness.vsi.numbers import ETHERTYPES
-from harness.vsi.table import Entry
-from harness.vsi.types import VsiType, VsiTypes
-from harness.vsi.vdp_machine import VsiState
+from harness.vsi.types import VsiTypes
 
-__all__ = ["CONTROL", "EvbSwitch", "KnownVsi"]
+__all__ = ["CONTROL", "EvbSwitch"]
 
 T = TypeVar("T")
 
@@ -50,26 +48,6 @@ _NOT_TAKEN = "dropped: the link did not take it"
 _BATCH = 64  # frames of a port in one turn
 _STEP = 0x2A5D  # between the sequences of a bridge and the one that follows it
 _LONGEST_WAIT = 3600.0  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class KnownVsi:
-    """A VSI as the switch knows it, at one moment.
-
-    `filters` are those granted, `kind` its type where there is a database, `vlan` the VLAN of the
-    first filter; `station` is who asked. `left` are the seconds until it is forgotten, or until
-    the request that is `pending` is refused.
-    """
-
-    vsi: Vsi
-    state: VsiState
-    dialect: Dialect
-    filters: tuple[FilterInfo, ...]
-    kind: VsiType | None
-    vlan: int
-    station: bytes
-    pending: bool
-    left: float | None
 
 
 @dataclass(slots=True)
@@ -188,7 +166,7 @@ class EvbSwitch(Resource):
 
     def vsis(self, port: str) -> tuple[KnownVsi, ...]:
         """The VSIs that are known at a port, in the order in which they came."""
-        return self._do(lambda: tuple(_known(x, self._now()) for x in self._at(port)[1].vsis))
+        return self._do(lambda: tuple(known_vsi(x, self._now()) for x in self._at(port)[1].vsis))
 
     def relaying(self, port: str) -> bool:
         """Whether reflective relay is agreed upon at a port."""
@@ -430,20 +408,3 @@ class EvbSwitch(Resource):
         if served.bridge is None:
             raise KeyError(port)
         return served, served.bridge
-
-
-def _known(entry: Entry, now: float) -> KnownVsi:
-    machine = entry.machine
-    filters = machine.granted.filters if machine.granted else ()
-    vid = filters[0].vid if filters else 0
-    return KnownVsi(
-        vsi=entry.vsi,
-        state=machine.state,
-        dialect=machine.dialect,
-        filters=filters,
-        kind=entry.kind,
-        vlan=vid or (entry.kind.vlan if entry.kind else 0),
-        station=entry.station,
-        pending=machine.pending is not None,
-        left=None if machine.deadline is None else machine.deadline - now,
-    )

@@ -238,7 +238,8 @@ def test_aborted(pair, guest):
     moving = slowly(pair, guest)
     began = time.monotonic()
     moving.abort()
-    with pytest.raises(LibvirtError, match="canceled by client"):
+    # Which of the two comes first, QEMU's state or its stream's end, is a race inside QEMU.
+    with pytest.raises(LibvirtError, match=r"canceled by client|Unable to write to socket"):
         moving.wait()
     assert time.monotonic() - began < SOON
     check_stayed(pair, guest)

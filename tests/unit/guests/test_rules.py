@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.guests import Severity
+from harness.guests import Severity, check, parse_document
 
 UUID = "09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f"
 GOOD = f"managerid='11' typeid='1193047' typeidversion='2' instanceid='{UUID}'"
@@ -180,6 +180,23 @@ def test_error(meaning, case):
     assert source in problem.source
 
 
+@pytest.mark.parametrize(
+    ("text", "element", "message"),
+    [
+        (qbg(GOOD.replace("'11'", "'-1'")), "managerid", "'-1' is less than 0"),
+        (qbg(GOOD.replace("'11'", "''")), "managerid", "'' is not a number"),
+        (qbg(GOOD.replace("'2'", "'2 '")), "typeidversion", "'2 ' is not a number"),
+        (qbg(GOOD.replace(UUID, UUID[:-1])), "instanceid", "is not a UUID"),
+    ],
+)
+def test_unreadable_is_not_missing(meaning, text, element, message):
+    """One thing is wrong, and told once."""
+    (problem,) = meaning(text)
+    assert problem.severity is Severity.ERROR
+    assert problem.element.endswith(f"virtualport/parameters/@{element}")
+    assert message in problem.message
+
+
 WARNINGS = [
     (direct("<target dev='macvtap7'/>"), "target/@dev", "libvirt ignores", "NetDefParseXML"),
     (direct("<target dev='vnet0'/>"), "target/@dev", "libvirt ignores", "NetDefParseXML"),
@@ -209,6 +226,35 @@ def test_warning(meaning, case):
     assert source in problem.source
 
 
+def test_nil_instance(meaning):
+    (problem,) = meaning(qbg(GOOD.replace(UUID, "0" * 32)))
+    assert (problem.severity, problem.line) == (Severity.WARNING, 4)
+    assert "nil UUID" in problem.message
+    assert "RFC 9562" in problem.source
+
+
+@pytest.mark.parametrize(
+    ("vlans", "source", "kind", "told"),
+    [
+        ({"eth0": 0, "eth0.5": 5}, "eth0", "802.1Qbg", True),
+        ({"eth0": 0, "eth0.5": 5}, "eth0.5", "802.1Qbg", False),
+        ({}, "eth0", "802.1Qbg", False),  # another host's link
+        ({"eth0": 0}, "eth0", "802.1Qbh", False),
+    ],
+)
+def test_vlan_of_802_1qbg(vlans, source, kind, told):
+    """It comes from the device that the source is, which the host knows."""
+    parameters = GOOD if kind == "802.1Qbg" else "profileid='x'"
+    text = direct(
+        f"<virtualport type='{kind}'><parameters {parameters}/></virtualport>", source=source
+    )
+    problems = check([parse_document(text, file="1.xml")], schemas=None, vlans=vlans)
+    assert [(x.severity, x.line, x.element) for x in problems] == (
+        [(Severity.WARNING, 2, "interface/source/@dev")] if told else []
+    )
+    assert all("asks for VLAN 0" in x.message and "null VID" in x.source for x in problems)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -217,6 +263,7 @@ def test_warning(meaning, case):
         direct("<vlan trunk='yes'><tag id='1'/><tag id='4094'/></vlan>", "passthrough"),
         qbg(GOOD),
         qbg(GOOD.replace("'11'", "'255'").replace("1193047", "0xffffff").replace("'2'", "'0'")),
+        qbg(GOOD.replace("'11'", "' +0x0b'")),  # as strtoul(3) reads it
         qbg(GOOD.replace(f" instanceid='{UUID}'", "")),  # libvirt makes one up
         qbg(f"profileid='{'a' * 39}'", "802.1Qbh"),
         "<interface type='user'/>",
