@@ -20,8 +20,9 @@ from harness.plugin import failed_key, fit
 if TYPE_CHECKING:
     from harness.vsi.facts import Dialect
     from harness.vsi.station import StationBed
+    from harness.vsi.station.pair import StationPair
 
-__all__ = ["own_station", "station"]
+__all__ = ["own_station", "station", "station_pair"]
 
 _CPUS = os.sched_getaffinity(0)  # a testbed may pin us, and with us what we start, to one CPU
 _stations = pytest.StashKey[dict["Dialect", "StationBed"]]()
@@ -35,6 +36,16 @@ def _new(**what: Any) -> StationBed:
 
         ours = image()
         return StationBed(ours, cpus=_CPUS, accelerator=working_accelerator(ours), **what)
+    except UnfitError as error:
+        pytest.skip(str(error))
+
+
+def _new_pair(dialect: Dialect) -> StationPair:
+    try:
+        from harness.guests.tiny.image import image
+        from harness.vsi.station.pair import StationPair
+
+        return StationPair(image(), dialect=dialect)
     except UnfitError as error:
         pytest.skip(str(error))
 
@@ -73,6 +84,17 @@ def own_station(request: pytest.FixtureRequest) -> Iterator[Callable[..., Statio
     fit(request.config)
     with ExitStack() as undo:
         yield lambda **what: undo.enter_context(_new(**what))
+
+
+@pytest.fixture
+def station_pair(request: pytest.FixtureRequest) -> Iterator[Callable[[Dialect], StationPair]]:
+    """A factory: ``station_pair(dialect)`` is two hosts at one switch, for guests that move.
+
+    Skips as `station` does.
+    """
+    fit(request.config)
+    with ExitStack() as undo:
+        yield lambda dialect: undo.enter_context(_new_pair(dialect))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

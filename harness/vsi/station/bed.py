@@ -39,6 +39,7 @@ from harness.vsi.facts import Command, Dialect, EcpFrame, LldpFrame, Vsi, manage
 from harness.vsi.faults import Faults
 from harness.vsi.live import EvbSwitch, Passed, TapPort
 from harness.vsi.lldp_machine import EvbPolicy
+from harness.vsi.station.beginning import AGREED_WITHIN, agreed, begin_link
 from harness.vsi.station.lldpad import Lldpad, Station
 from harness.vsi.station.logs import about, names
 from harness.vsi.station.vdptool import VdpTool
@@ -53,8 +54,7 @@ EXTERNAL_IP = "10.107.0.200"
 
 _PREFIX = 16
 _UPLINK = "external"
-_AGREED_WITHIN = 10.0  # seconds; lldpad sends its first LLDPDU after one
-_HEARD_WITHIN = 5.0
+_HEARD_WITHIN = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -140,13 +140,10 @@ class StationBed(Resource):
             switch = EvbSwitch(opened, uplink=uplink, types=types, policy=policy, faults=faults)
             undo.pop_all()
         for port in self.ports:
-            # lldpad begins where a link's state is up, which a TAP's is when it was down once.
-            self.plug(port, on=False)
-            self._set_link(self.ns, port, up=True)
-            self.plug(port, on=True)
-        self._set_link(self.outside, _UPLINK, up=True)
+            begin_link(self.ns, port, self._wires[port])
         index = link_state(self.outside, _UPLINK).index
-        self.outside.rtnl.transact([links.add_address(EXTERNAL_IP, _PREFIX, index=index)])
+        up = links.set_link(_UPLINK, index=index, up=True)
+        self.outside.rtnl.transact([up, links.add_address(EXTERNAL_IP, _PREFIX, index=index)])
         return switch
 
     def _check_port(self, wanted: NetlinkPort) -> None:
@@ -179,9 +176,7 @@ class StationBed(Resource):
         """
         for station in self._stations:
             if station.enabled and station.reflective_relay:
-                seen = [_relay_is_on, _acknowledged][: 1 + (station.dialect is Dialect.DRAFT)]
-                for what in seen:
-                    self.wait_for(what, port=station.link, since=since, within=_AGREED_WITHIN)
+                agreed(self.switch, station, since=since)
 
     def become(self, stations: Sequence[Station]) -> None:
         """Start lldpad again with these, and agree anew. Guests' associations end."""
@@ -273,7 +268,7 @@ class StationBed(Resource):
     def wait_until_heard(self, *, since: int) -> None:
         """Until lldpad has spoken by LLDP on every port since that mark. Raises SilenceError."""
         for port in self.ports:
-            self.wait_for(_is_lldp, port=port, since=since, within=_AGREED_WITHIN)
+            self.wait_for(_is_lldp, port=port, since=since, within=AGREED_WITHIN)
 
     def state(self, nic: DirectInterface) -> VsiState:
         """What the switch makes of the VSI of `nic` now."""
@@ -360,11 +355,6 @@ class StationBed(Resource):
         """Plug a lower device's wire in or out; lldpad is told by the kernel."""
         self._wires[port].set_carrier(on=on)
 
-    @staticmethod
-    def _set_link(ns: NetNS, name: str, *, up: bool) -> None:
-        index = link_state(ns, name).index
-        ns.rtnl.transact([links.set_link(name, index=index, up=up)])
-
     def close(self) -> None:
         """Take everything down; idempotent."""
         self._undo.close()
@@ -382,19 +372,10 @@ def vsi_of(nic: DirectInterface) -> Vsi:
     return Vsi(manager, port.type_id, port.type_version, port.instance_id.bytes)
 
 
-def _relay_is_on(event: Event) -> bool:
-    return event.kind is EventKind.RELAY and event.text.endswith("on")
-
-
 def _is_lldp(event: Event) -> bool:
     """A goodbye is none."""
     frame = event.frame
     return event.kind is EventKind.HEARD and isinstance(frame, LldpFrame) and bool(frame.ttl)
-
-
-def _acknowledged(event: Event) -> bool:
-    frame = event.frame
-    return event.kind is EventKind.SENT and isinstance(frame, EcpFrame) and frame.acknowledge
 
 
 def _name(nic: DirectInterface) -> str:
