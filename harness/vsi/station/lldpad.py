@@ -82,12 +82,9 @@ class Station:
 
 
 def configuration(stations: Sequence[Station]) -> str:
-    """Lldpad's configuration file. `version` and `dcbx_version` it demands (check_cfg_file)."""
+    """The configuration file that says so."""
     groups = "".join(station.text for station in stations)
-    return (
-        'dcbx : { version = "1.0"; dcbx_version = 2; };\n'
-        f"nearest_customer_bridge : {{\n{groups}}};\n"
-    )
+    return f"nearest_customer_bridge : {{\n{groups}}};\n"
 
 
 class Lldpad(Resource):
