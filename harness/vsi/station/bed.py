@@ -15,6 +15,7 @@ to its peer and back, for ever (virNetDevVPortProfileGetNthParent).
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -33,6 +34,7 @@ from harness.kernel import links
 from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family
+from harness.kernel.waiting import look_until
 from harness.resource import Resource
 from harness.vsi.chart import chart
 from harness.vsi.events import Event, EventKind
@@ -56,6 +58,7 @@ EXTERNAL_IP = "10.107.0.200"
 _PREFIX = 16
 _UPLINK = "external"
 _HEARD_WITHIN = 5.0  # seconds
+_SAID_WITHIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -325,23 +328,28 @@ class StationBed(Resource):
         """
         return self.host.start(Wanted(_name(nic), (nic,), paused=paused), bound=bound)
 
-    def attempt(self, nic: DirectInterface) -> Attempt:
-        """Start a guest with this NIC, and tell what becomes of it; where it starts, it stays."""
+    def attempt(self, nic: DirectInterface, *, until: str = "") -> Attempt:
+        """Start a guest with this NIC, and tell what becomes of it; where it starts, it stays.
+
+        lldpad may go on when libvirt has its answer: its log is waited for until it matches the
+        pattern `until`, for some seconds.
+        """
         begun = time.monotonic()
         error = None
         before, said = len(self.host.libvirtd.log()), len(self._lldpad.log if self._lldpad else "")
+
+        def told() -> str:
+            log = self._lldpad.log[said:] if self._lldpad else ""
+            return "\n".join(line for line in log.splitlines() if names(nic.source, line))
+
         try:
             self.start(nic)
         except LibvirtError as refused:
             error = refused
         seconds = time.monotonic() - begun
         logged = about(self.host.libvirtd.log()[before:], nic.source)
-        told = "\n".join(
-            line
-            for line in (self._lldpad.log if self._lldpad else "")[said:].splitlines()
-            if names(nic.source, line)
-        )
-        return Attempt(nic.source, seconds, error, logged, told)
+        lldpad = look_until(told, lambda log: bool(re.search(until, log)), within=_SAID_WITHIN)
+        return Attempt(nic.source, seconds, error, logged, lldpad)
 
     def address(self, guest: RealGuest, ip: str) -> None:
         """Give a guest's first NIC an address, and have it forget its neighbours."""
