@@ -175,12 +175,11 @@ class StationBed(Resource):
     def wait_until_agreed(self, *, since: int = 0) -> None:
         """Until lldpad and the switch have agreed, on every port where lldpad is to speak.
 
-        Reflective relay is what they agree upon last; in the draft lldpad then sends an ECPDU with
-        nothing in it. Raises SilenceError.
+        Raises SilenceError.
         """
         for station in self._stations:
             if station.enabled and station.reflective_relay:
-                agreed(self.switch, station, since=since)
+                agreed(self.switch, self.lldpad, station, since=since)
 
     def become(self, stations: Sequence[Station]) -> None:
         """Start lldpad again with these, and agree anew. Guests' associations end."""

@@ -55,8 +55,8 @@ class StationPair(Pair):
                 made.append(host)
                 station = Station(link=low, dialect=dialect)
                 sandbox = host.libvirtd.sandbox
-                self._undo.enter_context(Lldpad(family, ns, sandbox, [station]))
-                agreed(self.switch, station)
+                lldpad = self._undo.enter_context(Lldpad(family, ns, sandbox, [station]))
+                agreed(self.switch, lldpad, station)
             self.hosts = made[0], made[1]
         except BaseException:
             self.close()

@@ -25,8 +25,8 @@ KEEPALIVE = {Dialect.RATIFIED: (1.2, 2.5), Dialect.DRAFT: (9.5, 12.0)}
 """Seconds between two; lldpad's own are 1.3 and 10."""
 
 
-BEGUN = {Dialect.RATIFIED: "vdp22_start:low1 start vdp", Dialect.DRAFT: "evb_start_modules:low1"}
-"""What lldpad says when it has heard the switch's EVB TLV."""
+BEGUN = {Dialect.RATIFIED: "data_from_evb:low1 ", Dialect.DRAFT: "evb_start_modules:low1"}
+"""What lldpad says when it takes requests, some time after it has heard the switch's EVB TLV."""
 
 
 def said(bed, pattern, *, since=0, within=5.0):
