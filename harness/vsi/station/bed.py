@@ -38,11 +38,11 @@ from harness.kernel.waiting import look_until
 from harness.resource import Resource
 from harness.vsi.chart import chart
 from harness.vsi.events import Event, EventKind
-from harness.vsi.facts import Command, Dialect, EcpFrame, LldpFrame, Vsi, manager_of
+from harness.vsi.facts import Command, Dialect, EcpFrame, Vsi, manager_of
 from harness.vsi.faults import Faults
 from harness.vsi.live import EvbSwitch, Passed, TapPort
 from harness.vsi.lldp_machine import EvbPolicy
-from harness.vsi.station.beginning import AGREED_WITHIN, agreed, begin_link
+from harness.vsi.station.beginning import agreed, begin_link
 from harness.vsi.station.lldpad import Lldpad, Station
 from harness.vsi.station.logs import about, names
 from harness.vsi.station.vdptool import VdpTool
@@ -281,11 +281,6 @@ class StationBed(Resource):
         """
         return self.wait_for_states(nic, VsiState.ASSOCIATED, since=0).at
 
-    def wait_until_heard(self, *, since: int) -> None:
-        """Until lldpad has spoken by LLDP on every port since that mark. Raises SilenceError."""
-        for port in self.ports:
-            self.wait_for(_is_lldp, port=port, since=since, within=AGREED_WITHIN)
-
     def state(self, nic: DirectInterface) -> VsiState:
         """What the switch makes of the VSI of `nic` now."""
         instance = vsi_of(nic).instance
@@ -391,12 +386,6 @@ def vsi_of(nic: DirectInterface) -> Vsi:
     assert port.instance_id is not None
     manager = manager_of(port.manager_id)
     return Vsi(manager, port.type_id, port.type_version, port.instance_id.bytes)
-
-
-def _is_lldp(event: Event) -> bool:
-    """A goodbye is none."""
-    frame = event.frame
-    return event.kind is EventKind.HEARD and isinstance(frame, LldpFrame) and bool(frame.ttl)
 
 
 def _name(nic: DirectInterface) -> str:

@@ -58,17 +58,6 @@ FINDINGS = (
         test=f"{_TESTS}/test_later.py::test_lldpad_restarted",
     ),
     Finding(
-        key="wire-pulled-forgets",
-        tool="lldpad",
-        versions=_BOTH,
-        documentation="nothing",
-        behaviour="in draft 0.2 VSIs are forgotten when the link loses its carrier; in the "
-        "ratified dialect they are associated again",
-        source="vdp_ifdown removes what vdp22_stop keeps",
-        remedy="restart libvirtd when the link is back",
-        test=f"{_TESTS}/test_later.py::test_wire_pulled",
-    ),
-    Finding(
         key="vid-granted-is-not-known-again",
         tool="lldpad",
         versions=_BOTH,

@@ -76,49 +76,46 @@ def test_libvirtd_restarted(bed):
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
-def test_lldpad_restarted(own_station, dialect, kill):
+def test_lldpad_restarted(hasty, dialect, kill):
     """Started again lldpad knows no VSI, and libvirt does not notice.
 
-    The switch drops the guest when it has heard nothing for long enough. A restart of libvirtd
-    associates it again.
+    The switch drops the guest when it has heard nothing for long enough (which in the draft takes
+    too long for a test). A restart of libvirtd associates it again.
     """
-    bed = own_station(dialect=dialect)
+    bed = hasty("low1")
     nic = bed.nic()
     with bed.start(nic, bound=False):
+        # Its ECP begins with 1 again. Where that was the last that the switch has heard, and no
+        # goodbye came between, the next request is a copy to it (as the standard has it).
+        bed.start(bed.nic()).close()
         since, written = bed.switch.mark, len(bed.lldpad.log)
         bed.lldpad.restart(kill=kill)
         goodbyes = [e for _, e in bed.switch.events[since:] if e.kind is EventKind.FORGOTTEN]
         assert bool(goodbyes) is not kill
         assert said(bed, BEGUN[dialect], since=written, within=35.0)
+        if dialect is Dialect.RATIFIED:
+            bed.wait_for_states(nic, UNASSOCIATED, since=since, within=20.0)
         assert bed.asked(nic, since=since) == []
         bed.restart_libvirtd()
         bed.wait_for(lambda _: bool(bed.asked(nic, since=since)), since=since)
         assert {command for command, _ in bed.asked(nic, since=since)} == {Command.ASSOCIATE}
+        bed.wait_for(lambda _: bed.answered(nic, since=since), since=since)
         assert bed.state(nic) is ASSOCIATED
 
 
 def test_wire_pulled(own_station, dialect):
-    """Plugged in again: in the ratified dialect lldpad associates again what it did before.
-
-    In the draft it has forgotten that, and libvirt does not notice.
-    """
+    """Plugged in again: lldpad associates again what it did before, without libvirt."""
     bed = own_station(dialect=dialect)
     nic = bed.nic()
     with bed.start(nic, bound=False):
+        written = len(bed.lldpad.log)
         bed.plug(on=False)
-        assert said(bed, r"LINK DOWN: low1")
+        assert said(bed, r"LINK DOWN: low1", since=written)
         since = bed.switch.mark
         bed.plug(on=True)
-        assert said(bed, r"LINK UP: low1")
-        bed.wait_until_heard(since=since)
-        if dialect is Dialect.DRAFT:
-            assert said(bed, r"vdp_ifdown: low1 vdp data removed")
-            assert bed.asked(nic, since=since) == []
-            bed.restart_libvirtd()
-        bed.wait_for(lambda _: bool(bed.asked(nic, since=since)), since=since)
+        bed.wait_for(lambda _: bed.answered(nic, since=since), since=since, within=35.0)
         assert bed.asked(nic, since=since)[0][0] is Command.ASSOCIATE
         assert bed.state(nic) is ASSOCIATED
-        assert bed.answered(nic, since=since)
 
 
 def test_withdrawn(bed):
