@@ -25,6 +25,8 @@ _STATUS = {
     pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_USAGE,
 }
 
+_ELSEWHERE = ("guests", "vsi")  # markers, and the folders of all that bear them
+
 
 def suite_folder() -> Path:
     """Where the conformance suite lies: beside the package when installed, else in the checkout."""
@@ -33,14 +35,12 @@ def suite_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "tests" / "conformance"
 
 
-def run_suite(
-    arguments: Sequence[str], *, backend: str, output: Path, marked: str = "not guests and not vsi"
-) -> int:
+def run_suite(arguments: Sequence[str], *, backend: str, output: Path, marked: str = "") -> int:
     """Run the suite (or the test files among `arguments`) and write the reports under `output`.
 
-    `arguments` go to pytest as they are; unless they say otherwise, tests are those `marked` so,
-    an expression for pytest's -m. Returns hairpin's exit status. Raises UsageError when
-    nothing can be written under `output`.
+    `arguments` go to pytest as they are; unless they say otherwise, tests are those `marked` so, an
+    expression for pytest's -m, or else what needs neither guests nor stations. Returns hairpin's
+    exit status. Raises UsageError when nothing can be written under `output`.
     """
     folder = run_folder(output)
     suite = suite_folder()
@@ -56,7 +56,7 @@ def run_suite(
             f"--hairpin-evidence={folder / 'evidence'}",
             f"--hairpin-ktap={folder / 'results.ktap'}",
             f"--junitxml={folder / 'junit.xml'}",
-            *("-m", marked),
+            *_selection(marked, arguments, suite),
             *arguments,
             *([] if given else [str(suite)]),
         ]
@@ -65,6 +65,15 @@ def run_suite(
     if (folder / "results.json").exists():
         print(f"Reports: {folder}")
     return _STATUS.get(pytest.ExitCode(status), EXIT_DIFFERS)
+
+
+def _selection(marked: str, arguments: Sequence[str], suite: Path) -> list[str]:
+    """Arguments for pytest; what is left out altogether need not be read."""
+    if marked:
+        return ["-m", marked]
+    chosen = any(argument.startswith("-m") for argument in arguments)
+    ignored = [] if chosen else [f"--ignore={suite / name}" for name in _ELSEWHERE]
+    return ["-m", " and ".join(f"not {name}" for name in _ELSEWHERE), *ignored]
 
 
 class _Interrupted:

@@ -18,7 +18,7 @@ from harness.errors import UnfitError
 from harness.kernel.processes import find_program
 
 MARK = "HAIRPIN_CRASH_TEST"
-GUESTS_NEED = (b"libvirtd", b"qemu-system")
+GUESTS_NEED = (b"libvirtd", b"qemu-system", b"lldpad")
 
 
 def _read(path):
@@ -47,8 +47,8 @@ def _added(before):
     return {what: now[what] - before[what] for what in now if now[what] - before[what]}
 
 
-def _ours():
-    """Processes that bear our mark in their environment, or that only guests need; not this one.
+def _ours(names=()):
+    """Processes that bear our mark in their environment, or one of these names; not this one.
 
     Who has ended, and waits for whoever is init here to notice, is no more.
     """
@@ -57,17 +57,17 @@ def _ours():
         if int(folder.name) == os.getpid() or b"\nState:\tZ" in _read(folder / "status"):
             continue
         name = _read(folder / "comm").strip()
-        if MARK.encode() in _read(folder / "environ") or name.startswith(GUESTS_NEED):
+        if MARK.encode() in _read(folder / "environ") or name.startswith(tuple(names)):
             found.append((folder.name, name))
     return found
 
 
-def _need_guests():
+def _need_guests(programs):
     """Skips where there are none, as root only; what was there before is not ours."""
     if os.geteuid():
         pytest.skip("real guests take root")
     try:
-        for program in ("libvirtd", "qemu-system-x86_64"):
+        for program in ("libvirtd", "qemu-system-x86_64", *programs):
             find_program(program)
         from harness.guests.daemon import Libvirtd  # noqa: F401
         from harness.guests.tiny.image import image
@@ -75,8 +75,8 @@ def _need_guests():
         image()
     except UnfitError as error:
         pytest.skip(str(error))
-    if _ours():
-        pytest.skip(f"somebody else's guests run here: {_ours()}")
+    if others := _ours(GUESTS_NEED):
+        pytest.skip(f"somebody else's guests run here: {others}")
 
 
 def _becomes(expected, look, seconds=15):
@@ -93,18 +93,22 @@ def _becomes(expected, look, seconds=15):
 
 RUN = ["run", "-k", "test_guest_to_guest or test_broadcast"]
 GUESTS = ["guests", "-k", "test_matrix or test_domains"]
+STATIONS = ["vsi", "test", "-k", "test_exchange or test_traffic"]
 
 
 @pytest.mark.parametrize(
     "signum", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name
 )
 @pytest.mark.parametrize(
-    ("command", "attempts", "longest"), [(RUN, 12, 1.6), (GUESTS, 8, 6.0)], ids=["run", "guests"]
+    ("command", "attempts", "longest"),
+    [(RUN, 8, 1.6), (GUESTS, 4, 6.0), (STATIONS, 4, 6.0)],
+    ids=["run", "guests", "vsi"],
 )
 def test_killed_at_random_moments(tmp_path, command, attempts, longest, signum):
     """Several runs each, ended somewhere between start and finish."""
-    if command is GUESTS:
-        _need_guests()
+    names = () if command is RUN else GUESTS_NEED
+    if names:
+        _need_guests(["lldpad"] if command is STATIONS else [])
     before = _machine()
     choose = random.Random(signum)
     temporary = tmp_path / "tmp"
@@ -125,7 +129,7 @@ def test_killed_at_random_moments(tmp_path, command, attempts, longest, signum):
             process.send_signal(signum)
         status = process.wait(timeout=20)
         assert status in (0, -signum, 128 + signum, 130, 143), f"attempt {attempt}: exit {status}"
-        assert _becomes([], _ours) == [], f"attempt {attempt}: processes left"
+        assert _becomes([], lambda: _ours(names)) == [], f"attempt {attempt}: processes left"
         assert _becomes({}, lambda: _added(before)) == {}, f"attempt {attempt}"
     assert list(temporary.iterdir()) == []
     assert {p.name for p in tmp_path.iterdir()} <= {".hairpin", "tmp"}
