@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 pytest.importorskip("lxml")
+pytest.importorskip("libvirt")
 
 from harness.kernel.waiting import look_until
 from harness.vsi.events import EventKind
