@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from harness.errors import CommandError, KernelError, LibvirtError, UnfitError
-from harness.guests.cache import cache_folder, keep
+from harness.machines.cache import cache_folder, keep
 from harness.guests.daemon import config
 from harness.guests.daemon.connection import Connection
 from harness.guests.daemon.netlinkports import HIGH, PID_BITS

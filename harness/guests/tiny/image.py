@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnfitError, UsageError
-from harness.guests.cache import cache_folder
-from harness.guests.tiny.cpio import File, archive
+from harness.machines.cache import cache_folder
+from harness.machines.cpio import File, archive
 from harness.guests.tiny.parts import Architecture, Parts, gather, load_parts
 
 __all__ = ["Image", "image"]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from harness.errors import UnfitError
 from harness.guests.tiny.elf import needs
-from harness.guests.tiny.kernels import unpacked_kernel
+from harness.machines.bzimage import unpacked_kernel
 from harness.guests.tiny.packages import Apt
 
 __all__ = ["MODULES", "Architecture", "Parts", "gather", "load_parts"]

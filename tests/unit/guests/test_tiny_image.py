@@ -12,16 +12,17 @@ import pytest
 
 from harness.errors import UnfitError, UsageError
 from harness.guests import DirectInterface, check
-from harness.guests.cache import cache_folder
+from harness.machines.cache import cache_folder
 from harness.guests.schema import SCHEMAS
 from harness.guests.tiny import image as making
 from harness.guests.tiny import packages
-from harness.guests.tiny.cpio import File, archive
+from harness.machines.cpio import File, archive
 from harness.guests.tiny.elf import needs
 from harness.guests.tiny.image import Image, image
 from harness.guests.tiny.packages import Apt, _graph
 from harness.guests.tiny.parts import Architecture
-from harness.guests.tiny.spec import Accelerator, command_line, qemu_arguments, tiny_domain
+from harness.machines.accelerator import Accelerator
+from harness.guests.tiny.spec import command_line, qemu_arguments, tiny_domain
 from harness.parts import Mode
 
 VERSIONS = [["busybox-static", "1"], ["linux-image-cloud-amd64", "6"]]
