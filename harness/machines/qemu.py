@@ -169,7 +169,7 @@ def qemu_arguments(
     size = f"{sizes.memory}M"
     return [
         f"qemu-system-{architecture}",
-        *("-accel", accelerator.qemu, "-machine", "q35,memory-backend=memory"),
+        *("-accel", accelerator.qemu, "-machine", "pc,memory-backend=memory"),
         # Without five levels of page tables, which old kernels do not know of and TCG has.
         *("-cpu", "host" if kvm else "max,la57=off", "-smp", str(sizes.cpus), "-m", size),
         *("-object", f"memory-backend-memfd,id=memory,size={size},share=on"),
