@@ -11,13 +11,13 @@ import platform
 from pathlib import Path
 
 from harness.errors import HairpinError
-from harness.guests.cache import cache_folder, keep
 from harness.guests.tiny.client import Agent
 from harness.guests.tiny.image import Image
 from harness.guests.tiny.spec import Accelerator, qemu_arguments
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, find_program
 from harness.kernel.sandbox import Sandbox
+from harness.machines.cache import cache_folder, keep
 
 __all__ = ["working_accelerator"]
 
