@@ -1,3 +1,1 @@
-"""Machines: a kernel booted in QEMU, with the files of this host, and a command run in it."""
-
-__all__: list[str] = []
+"""Machines with other kernels: the kernels themselves, and what boots them in QEMU."""

@@ -1,25 +1,23 @@
 """The initramfs of a machine: busybox, the modules that share files, and what is to be run.
 
-    host's root ──virtiofs or 9p──► /lower (read-only) ─┐
-                                    /upper (tmpfs) ─────┴─ overlay ──► switch_root, the command
-    folder for results ──the same──► under the name that it has on the host
+host's root ──virtiofs or 9p──► /lower (read-only) ─┐
+/upper (tmpfs) ─────┴─ overlay ──► switch_root, the command
+folder for results ──the same──► under the name that it has on the host
 """
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import re
 import secrets
 import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from harness.errors import CommandError, UnfitError
-from harness.kernel.processes import find_program, run_here
+from harness.errors import UnfitError
+from harness.kernel.processes import find_program
+from harness.machines.compression import unpacked
 from harness.machines.cpio import File, archive
 from harness.machines.kernel import Kernel
 
@@ -145,27 +143,6 @@ def modules_for(kernel: Kernel, share: Share) -> tuple[Path, ...]:
     return tuple(kernel.modules / x for x in order)
 
 
-def _unpacked(path: Path) -> bytes:
-    """A module as the kernel takes it. Raises UnfitError where it cannot be read."""
-    try:
-        data = path.read_bytes()
-        match path.suffix:
-            case ".xz":
-                return lzma.decompress(data)
-            case ".gz":
-                return gzip.decompress(data)
-            case ".zst":
-                with tempfile.TemporaryDirectory(prefix="hairpin-") as folder:
-                    plain = Path(folder, "module")
-                    run_here(("zstd", "-dq", "-o", str(plain), str(path))).checked()
-                    return plain.read_bytes()
-        return data
-    except (OSError, EOFError, lzma.LZMAError, CommandError) as error:
-        raise UnfitError(
-            f"the module {path} cannot be read ({error})", remedy="unpack or fetch its package anew"
-        ) from error
-
-
 # ---------------------------------------------------------------------- the archive
 
 
@@ -199,6 +176,6 @@ def initramfs(kernel: Kernel, share: Share, order: Order) -> bytes:
         "command": File(order.script.encode()),
         "modules/order": File("\n".join(names).encode()),
     }
-    for name, path in zip(names, modules, strict=True):
-        files[f"modules/{name}"] = File(_unpacked(path))
+    for name, data in zip(names, unpacked(modules), strict=True):
+        files[f"modules/{name}"] = File(data)
     return archive(files, _FOLDERS)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 
-from harness.errors import HairpinError, UnfitError
+from harness.errors import UnfitError
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Process
 from harness.machines.accelerator import Accelerator, Choice, choose_accelerator
@@ -41,19 +41,12 @@ from harness.machines.qemu import (
     virtiofs_arguments,
 )
 
-__all__ = ["Limits", "Stopped", "run_machine"]
+__all__ = ["Limits", "run_machine"]
 
 _AT_ONCE = 1 << 16
 _OUTPUT_WITHIN = 5.0  # seconds, for the rest of the output once the command has ended
 _KVM_UP_WITHIN = 15.0  # seconds; a KVM that works needs two
 _ROOM = 100  # megabytes that the cache takes for a kernel that need not unpack itself
-
-
-class Stopped(HairpinError):
-    """A machine was ended because somebody asked for it."""
-
-    def __init__(self) -> None:
-        super().__init__("stopped")
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def run_machine(
 
     KVM is used where it works, unless an `accelerator` is given. Where the kernel can share
     files in two ways, the second is tried when the first does not work. `stop` is a descriptor
-    that is readable when the machine is to be ended at once: raises Stopped then. Raises
+    that is readable when the machine is to be ended at once: raises KeyboardInterrupt then. Raises
     UnfitError where a machine cannot be made of this kernel, or here, KernelError.
     """
     sizes, limits = sizes or Sizes(), limits or Limits()
@@ -93,9 +86,9 @@ def run_machine(
         shares = _usable(kernel)
         for share in shares:
             attempt = boot.attempt(choice.accelerator, share)
-            if not attempt.up and choice.accelerator is Accelerator.KVM and not accelerator:
-                reason = f"with KVM this kernel {attempt.outcome.reason}"
-                choice = Choice(Accelerator.TCG, reason)
+            kvm = choice.accelerator is Accelerator.KVM
+            if kvm and not accelerator and not attempt.up and isinstance(attempt.outcome, Lost):
+                choice = Choice(Accelerator.TCG, f"with KVM it {attempt.outcome.reason}")
                 attempt = boot.attempt(choice.accelerator, share)
             if not attempt.unfit:
                 break
@@ -242,7 +235,7 @@ class _Watch:
         while True:
             events = dict(poll.poll(max(0.0, until - time.monotonic()) * 1000))
             if self._boot.stop in events:
-                raise Stopped
+                raise KeyboardInterrupt
             if self._ports.output in events and not self._read_output():
                 poll.unregister(self._ports.output)
             if self._ports.status in events:

@@ -55,47 +55,41 @@ class Trouble:
 
 
 _F = r"(?P<where>[\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+"  # function+offset/length
+_IN = _F.replace("where", "function")
 # The first that is found in a line says what begins there.
 _HEADS = tuple(
     (kind, re.compile(text))
-    for kind, text in (
+    for kind, *texts in (
         (Kind.PANIC, r"^Kernel panic - not syncing"),
-        (Kind.KASAN, rf"^BUG: KASAN: .* in {_F}"),
-        (Kind.KASAN, r"^BUG: KASAN: "),
-        (Kind.KFENCE, rf"^BUG: KFENCE: .* in {_F}"),
-        (Kind.KFENCE, r"^BUG: KFENCE: "),
+        (Kind.KASAN, rf"^BUG: KASAN: .* in {_F}", r"^BUG: KASAN: "),
+        (Kind.KFENCE, rf"^BUG: KFENCE: .* in {_F}", r"^BUG: KFENCE: "),
         (Kind.KCSAN, r"^BUG: KCSAN: .* in (?P<where>\S+)"),
         (Kind.UBSAN, r"^UBSAN: .* in (?P<where>\S+)"),
         (Kind.ATOMIC, r"^BUG: sleeping function called from invalid context at (?P<where>\S+)"),
         (Kind.ATOMIC, r"^BUG: scheduling while atomic"),
         (Kind.LOCKUP, r"BUG: soft lockup|[Hh]ard LOCKUP|BUG: workqueue lockup"),
-        (Kind.STALL, r"rcu\w* .*(self-)?detected( expedited)? stalls?\b|detected( expedited)? stall"),
+        (Kind.STALL, r"^rcu.*\bdetected( expedited)? stalls?\b", r"^INFO: rcu.*\bstall"),
         (Kind.HUNG, r"^INFO: task (?P<where>\S+) blocked (?:in \S+ )?for more than"),
         (Kind.RCU, r"^WARNING: suspicious RCU usage"),
-        (
-            Kind.LOCKDEP,
-            r"^WARNING: (possible .* (lock|locking|dependency|inversion|deadlock)\b.*detected"
-            r"|.*lock.* detected|inconsistent lock state|.* lock order|lock held when returning"
-            r"|Nested lock was not taken|bad unlock balance|.*lock freed)"
-            r"|^\[ BUG: Invalid wait context \]|^WARNING: held lock freed"
-            r"|^INFO: trying to register non-static key",
-        ),
+        (Kind.LOCKDEP, r"^WARNING: possible .*\bdetected$", r"^WARNING: inconsistent lock state"),
+        (Kind.LOCKDEP, r"^WARNING: .*\block(s|ed)?\b.*(detected|order|freed|held|balance)"),
+        (Kind.LOCKDEP, r"^WARNING: (bad unlock|lock held|held lock|Nested lock)"),
+        (Kind.LOCKDEP, r"^\[ BUG: ", r"^INFO: trying to register non-static key"),
         (
             Kind.WARNING,
-            rf"^WARNING: CPU: \d+ PID: \d+ at (?P<where>[\w./-]+:\d+)(?: {_F.replace('where', 'in')})?",
+            rf"^WARNING: CPU: \d+ PID: \d+ at (?P<where>\S+:\d+) {_IN}",
+            rf"^WARNING: (?P<where>\S+:\d+) at {_IN}",  # since Linux 6.19
+            r"^WARNING: (?:CPU: \d+ PID: \d+ at )?(?P<where>[\w./-]+\.[chS]:\d+)",
+            r"^WARNING: CPU: \d+ PID: \d+",
         ),
-        (Kind.WARNING, r"^WARNING: (?:.*\b(?:at|in) )?(?P<where>[\w./-]+\.[chS]:\d+)"),
         (Kind.BUG, r"^kernel BUG at (?P<where>[\w./-]+:\d+)!"),
-        (
-            Kind.OOPS,
-            r"^BUG: (unable to handle|kernel NULL pointer)|^Unable to handle kernel"
-            r"|^general protection fault|^(?:Internal error: )?Oops\b|^divide error:"
-            r"|^invalid opcode:|^stack segment:|^traps: PANIC",
-        ),
+        (Kind.OOPS, r"^BUG: (unable to handle|kernel NULL pointer)", r"^Unable to handle kernel"),
+        (Kind.OOPS, r"^Oops\b", r"^Internal error: Oops", r"^general protection fault"),
+        (Kind.OOPS, r"^(divide error|invalid opcode|stack segment|double fault)[:,]"),
         (Kind.LEAK, r"^unregister_netdevice: waiting for (?P<where>\S+) to become free"),
-        (Kind.WARNING, r"^WARNING: (?:CPU|kernel)"),
         (Kind.BUG, r"^BUG: "),
     )
+    for text in texts
 )
 _STAMP = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?")
 _END = re.compile(r"^---\[ end |^(?:={10,}|-{10,})$")
@@ -142,7 +136,7 @@ def _head(line: str) -> tuple[Kind, str] | None:
     for kind, pattern in _HEADS:
         if match := pattern.search(line):
             named = match.groupdict()
-            return kind, " ".join(x for x in (named.get("where"), named.get("in")) if x)
+            return kind, " ".join(x for x in (named.get("where"), named.get("function")) if x)
     return None
 
 

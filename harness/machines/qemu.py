@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.errors import UnfitError
 from harness.kernel.netns import NetNS
-from harness.kernel.processes import Family, Process, find_program
+from harness.kernel.processes import Family, Process
 from harness.machines.accelerator import Accelerator
 
 __all__ = [
@@ -107,7 +107,7 @@ class Ports(ExitStack):
 
     def _pipe(self) -> tuple[int, int]:
         ours, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(theirs, True)  # noqa: FBT003
+        os.set_blocking(theirs, True)
         self.callback(os.close, ours)
         return ours, theirs
 
@@ -197,5 +197,3 @@ def ninep_arguments(tag: str, folder: Path, *, writable: bool) -> list[str]:
         *("-fsdev", f"local,id={tag},path={path},security_model=none{how}"),
         *("-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"),
     ]
-
-

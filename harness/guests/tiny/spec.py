@@ -11,9 +11,9 @@ from lxml import etree
 from harness.guests.document import Element
 from harness.guests.domain import Domain, Interface, parse_domain
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.parts import Architecture
 from harness.guests.tiny.wire import PORT
 from harness.machines.accelerator import Accelerator
+from harness.machines.architecture import Architecture
 
 __all__ = ["MEMORY", "command_line", "qemu_arguments", "tiny_domain"]
 

@@ -29,11 +29,11 @@ from harness.guests.daemon import NetlinkPort
 from harness.guests.host import GuestHost, RealGuest, Wanted
 from harness.guests.nic import DirectInterface, VirtualPort, VirtualPortType
 from harness.guests.tiny.image import Image
-from harness.machines.accelerator import Accelerator
 from harness.kernel import links
 from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family
+from harness.machines.accelerator import Accelerator
 from harness.resource import Resource
 from harness.vsi.chart import chart
 from harness.vsi.events import Event, EventKind
