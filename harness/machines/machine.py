@@ -101,7 +101,8 @@ def run_machine(
         boot=attempt.boot,
         seconds=time.monotonic() - started,
         console=attempt.console,
-        troubles=troubles_in(attempt.console),
+        troubles=troubles_in(attempt.console[attempt.up_at :]),
+        early=troubles_in(attempt.console[: attempt.up_at]),
     )
 
 
@@ -149,6 +150,7 @@ class _Attempt:
     outcome: Outcome = field(default_factory=lambda: Lost("was not started"))
     boot: float | None = None
     console: str = ""
+    up_at: int = 0  # where in the console it was up
     unfit: bool = False
 
     @property
@@ -264,6 +266,7 @@ class _Watch:
     def _told(self, word: str, rest: str) -> Outcome | None:
         if word == "up":
             self._attempt.boot = time.monotonic() - self._started
+            self._attempt.up_at = len(_text(self._ports.console))
         elif word == "ended":
             self._status = int(rest)
         elif word == "unfit":

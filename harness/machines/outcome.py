@@ -39,7 +39,7 @@ class Report:
 
     `accelerator` and `reason` say what ran it and why, `boot` the seconds until it was up (None
     where it never was), `seconds` those from start to end. `console` is all that the kernel
-    wrote, `troubles` what it complained of.
+    wrote, `troubles` what it complained of once it was up, `early` what before.
     """
 
     outcome: Outcome
@@ -49,6 +49,7 @@ class Report:
     seconds: float
     console: str
     troubles: tuple[Trouble, ...]
+    early: tuple[Trouble, ...] = ()
 
     @property
     def tail(self) -> str:
