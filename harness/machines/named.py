@@ -37,7 +37,7 @@ from harness.machines.tree import Kernel
 
 __all__ = ["Cached", "Listed", "catalogue", "named_kernel"]
 
-_FOLLOW = re.compile(r"linux-(image|modules(-extra)?|binary)-\d")
+_FOLLOW = re.compile(r"linux-(image|modules(-extra)?|binary|base)-\d")
 _LOOKED = "looked.json"
 
 

@@ -22,7 +22,7 @@ from harness.machines.tree import Kernel
 __all__ = ["package_kernel"]
 
 # linux-image-unsigned-…: Ubuntu's, as it is built; linux-image-uc-…: for Ubuntu Core.
-_OF_KERNEL = re.compile(r"linux-(image|modules|binary)-.*\d")
+_OF_KERNEL = re.compile(r"linux-(image|modules|binary|base)-.*\d")
 
 
 def package_kernel(path: Path, name: str) -> Kernel:
