@@ -63,7 +63,10 @@ _PROBLEMS = (
         "set the clock, or ask another mirror",
     ),
     (
-        re.compile(r"GPG error|NO_PUBKEY|BADSIG|EXPKEYSIG|not signed|signatures? .*(in)?valid"),
+        re.compile(
+            r"GPG error|NO_PUBKEY|BADSIG|EXPKEYSIG|NOSPLIT|NODATA|not signed|"
+            r"signature verification failed|signatures couldn't be verified"
+        ),
         "has no good signature",
         "have the newest keyring package; where that is no help, a proxy changes what passes",
     ),
@@ -73,7 +76,7 @@ _PROBLEMS = (
         "try again later: a mirror that is being changed does so, or a proxy",
     ),
     (
-        re.compile(r"404 +Not Found|does not have a Release file"),
+        re.compile(r"404 +Not Found|File not found|does not have a Release file"),
         "does not have it (any more)",
         "use another suite, or a mirror that has it",
     ),
@@ -168,7 +171,8 @@ class Apt:
         self._said = self._run("apt-get", "update", timeout=300)
         # One of the machine's that fails does not matter where the others suffice; `first` finds
         # out. Without one of those given there would be older packages, and nobody would know.
-        if self._sources and re.search(r"^[EW]: ", self._said.stderr, re.MULTILINE):
+        # apt says so in warnings, beside others that are none of ours.
+        if self._sources:
             self._refuse(self._said)
 
     def first(self, names: Iterable[str]) -> str:
@@ -219,17 +223,17 @@ class Apt:
         return packages
 
     def _refuse(self, done: Finished) -> None:
-        """Say what the archives given have done. Raises UnfitError."""
-        said = [x for x in done.stderr.splitlines() if x.startswith(("E:", "W:", "Err:"))]
+        """Say what the archives given have done, if anything. Raises UnfitError."""
+        said = [x for x in done.stderr.splitlines() if x.startswith(("E:", "W:"))]
         archives = " and ".join(dict.fromkeys(x.uri for x in self._sources))
         for pattern, problem, remedy in _PROBLEMS:
             lines = [x for x in said if pattern.search(x)]
             if lines:
                 cause = f"the archive {archives} {problem}\n  {lines[0]}"
                 raise UnfitError(cause, remedy=remedy)
-        shown = "".join(f"\n  {x}" for x in said[:_SHOWN_LINES])
-        if said:
-            cause = f"the archive {archives} does not serve apt{shown}"
+        if not done.ok:
+            shown = "".join(f"\n  {x}" for x in said[:_SHOWN_LINES])
+            cause = f"apt gets nothing from the archive {archives}{shown}"
             raise UnfitError(cause, remedy="see to what apt says")
 
     def _run(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnfitError
-from harness.kernel.processes import Finished, find_program, run_here
+from harness.kernel.processes import Finished, run_here
 from harness.machines.architecture import Architecture
 
 __all__ = ["Package", "digest", "read_deb", "unpack_deb"]
@@ -64,10 +64,6 @@ def unpack_deb(path: Path, into: Path) -> None:
 
 
 def _dpkg_deb(path: Path, *arguments: str, timeout: float = 60) -> Finished:
-    try:
-        find_program("dpkg-deb")
-    except UnfitError as error:
-        raise UnfitError(error.cause, remedy="apt install dpkg, or dnf install dpkg") from error
     done = run_here(("dpkg-deb", *arguments), timeout=timeout, environment=_ENVIRONMENT)
     if done.ok:
         return done

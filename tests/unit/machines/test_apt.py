@@ -1,10 +1,13 @@
 """apt on a root of its own."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.errors import UnfitError
+from harness.kernel.processes import Finished
 from harness.machines.archive import apt
-from harness.machines.archive.apt import Apt, _graph
+from harness.machines.archive.apt import Apt, Source, _graph
 
 SIGNED = "deb http://deb.debian.org/debian bookworm main\n"
 
@@ -43,3 +46,60 @@ def test_depends():
     """The first choice of each, and no virtual package's angle brackets followed as a name."""
     text = "a\n  Depends: b\n |Depends: c\n  Depends: d\n  PreDepends: <e>\nb\n  Depends: f:any\n"
     assert _graph(text) == {"a": ["b", "c", "<e>"], "b": ["f"]}
+
+
+KEY = "  The following signatures couldn't be verified: NO_PUBKEY 1"
+AT = "http://x/debian bookworm InRelease"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (f"W: GPG error: {AT}:{KEY}", "no good signature"),
+        (f"E: The repository '{AT}' is not signed.", "no good signature"),
+        (f"W: OpenPGP signature verification failed: {AT}: Missing key 1", "no good signature"),
+        ("E: Failed to fetch http://x/Packages.xz  Hash Sum mismatch", "signed checksums"),
+        (
+            "W: Failed to fetch http://x/y.deb  File has unexpected size (1 != 2)",
+            "signed checksums",
+        ),
+        ("E: Failed to fetch http://x/y.deb  404  Not Found [IP: 1 80]", "does not have it"),
+        ("E: The repository 'http://x sid Release' does not have a Release file.", "not have it"),
+        (f"W: Failed to fetch http://x/InRelease  Could not resolve 'x' {AT}", "be reached"),
+        (f"E: Release file for {AT} is expired (invalid since 1d)", "out of date by this machine"),
+        ("E: Something else", "apt gets nothing from the archive http://x/debian"),
+    ],
+)
+def test_what_apt_says(tmp_path, monkeypatch, line, problem):
+    """Each trouble is a sentence of its own, with what apt said."""
+    source = Source("http://x/debian", ("bookworm",), Path("/k"))
+    monkeypatch.setattr(apt, "find_program", lambda name: f"/usr/bin/{name}")
+    made = Apt(tmp_path / "root", "amd64", sources=[source])
+    said = Finished(
+        ("apt-get",), 100 * line.startswith("E"), "", f"W: Policy will reject\n{line}\n"
+    )
+    monkeypatch.setattr(apt, "run_here", lambda *_, **__: said)
+    with pytest.raises(UnfitError, match=problem) as caught:
+        made.update()
+    assert line in caught.value.cause
+
+
+def test_warnings_of_no_matter(tmp_path, monkeypatch):
+    monkeypatch.setattr(apt, "find_program", lambda name: f"/usr/bin/{name}")
+    made = Apt(tmp_path / "root", "amd64", sources=[Source("http://x", ("y",), Path("/k"))])
+    said = f"W: {AT}: Policy will reject signature within a year, see --audit for details\n"
+    done = Finished(("apt-get",), 0, "", said)
+    monkeypatch.setattr(apt, "run_here", lambda *_, **__: done)
+    made.update()
+
+
+def test_full_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(apt, "find_program", lambda name: f"/usr/bin/{name}")
+    made = Apt(tmp_path / "root", "amd64", sources=[Source("http://x", ("y",), Path("/k"))])
+    said = (
+        "E: Failed to fetch http://x/y  Error writing to file - write (28: No space left on device)"
+    )
+    done = Finished(("apt-get",), 100, "", said)
+    monkeypatch.setattr(apt, "run_here", lambda *_, **__: done)
+    with pytest.raises(OSError, match="No space left"):
+        made.update()
