@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what a command needs is loaded when it runs
     from harness.machines.accelerator import Choice
     from harness.machines.kernel import Kernel
     from harness.machines.outcome import Report
+    from harness.report.machines import MachineRow
 
 __all__ = ["EXIT_LOST", "EXIT_TIMED_OUT", "add_vm", "exit_status", "run_vm", "split_command"]
 
@@ -56,8 +57,13 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "done in time, 125 when a machine was lost; 1 also when a kernel complained in its log.",
     )
     vm.add_argument(
-        "kernels", nargs="+", metavar="KERNEL", help="an unpacked package, or a build tree"
+        "kernels",
+        nargs="*",
+        metavar="KERNEL",
+        help="a name (debian:bookworm), an unpacked package or build tree, a .deb or .rpm file",
     )
+    vm.add_argument("--list", action="store_true", help="the names there are, and what is cached")
+    vm.add_argument("--fresh", action="store_true", help="ask the archives again")
     vm.add_argument("-j", "--jobs", type=_number, metavar="N", help="machines at a time")
     vm.add_argument(
         "--timeout", type=_number, default=900, metavar="S", help="seconds for the command (900)"
@@ -91,43 +97,91 @@ def run_vm(arguments: argparse.Namespace) -> int:
     from harness.kernel.privileges import ensure_namespaces
     from harness.kernel.processes import find_program
     from harness.machines.initramfs import busybox
-    from harness.machines.kernel import find_kernel
     from harness.report.machines import MachineRow, print_machine
     from harness.suite import hand_over, run_folder
 
-    kernels = [find_kernel(word) for word in dict.fromkeys(arguments.kernels)]
-    for kernel in kernels:
-        find_program(f"qemu-system-{kernel.arch}")
+    if arguments.list:
+        return _list()
+    if not arguments.kernels:
+        raise UsageError("under which kernel? hairpin vm --list shows the names there are")
     busybox()
+    find_program(f"qemu-system-{os.uname().machine}")
+    found = _find(arguments.kernels, fresh=arguments.fresh)
     ensure_namespaces()  # before there are threads
     _compile_ahead()
     folder = run_folder(arguments.output).resolve()
-    places = [folder / name for name in _names(kernels)]
-    jobs = min(len(kernels), arguments.jobs or max(1, _cpus() // arguments.cpus))
-    rows: list[MachineRow] = []
-    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    with ThreadPoolExecutor(jobs) as pool:
-        pending: dict[Future[Report], tuple[Kernel, Path]] = {}
-        for kernel, place in zip(kernels, places, strict=True):
-            place.mkdir()
-            future = pool.submit(_run_one, kernel, place, arguments, stop, live=jobs == 1)
-            pending[future] = kernel, place
-        try:
-            for future in as_completed(pending):
-                kernel, place = pending[future]
-                row = MachineRow(kernel.name, kernel.release, place, *_came_to(future))
-                print_machine(row, quiet=jobs == 1)
-                rows.append(row)
-        except BaseException:
-            os.eventfd_write(stop, 1)
-            for future in pending:
-                future.cancel()
-            raise
-        finally:
-            hand_over(arguments.output)
-    os.close(stop)
+    jobs = min(len(found), arguments.jobs or max(1, _cpus() // arguments.cpus))
+    rows = [
+        MachineRow(word, "", folder, None, kernel)
+        for word, kernel in found.items()
+        if isinstance(kernel, HairpinError)
+    ]
+    try:
+        kernels = [x for x in found.values() if not isinstance(x, HairpinError)]
+        for row in _run_all(kernels, folder, arguments, jobs):
+            print_machine(row, quiet=jobs == 1)
+            rows.append(row)
+    finally:
+        hand_over(arguments.output)
     print(f"Reports: {folder}")
     return exit_status((row.report, row.error) for row in rows)
+
+
+def _find(words: Sequence[str], *, fresh: bool) -> dict[str, Kernel | HairpinError]:
+    """The kernels that the words mean; of one that is not to be had, why. Raises UsageError."""
+    from harness.machines.kernel import find_kernel
+
+    found: dict[str, Kernel | HairpinError] = {}
+    for word in words:
+        try:
+            kernel = find_kernel(word, fresh=fresh)
+            found[word] = kernel
+            if kernel.note:
+                print(f"{word}: {kernel.note}")
+        except UnfitError as error:  # the other kernels are run all the same
+            found[word] = error
+            print(f"{word}: not booted: {error}", file=sys.stderr)
+    return found
+
+
+def _run_all(
+    kernels: Sequence[Kernel], folder: Path, arguments: argparse.Namespace, jobs: int
+) -> Iterator[MachineRow]:
+    """Each as it ends. Whatever interrupts ends them all."""
+    from harness.report.machines import MachineRow
+
+    pending: dict[Future[Report], tuple[Kernel, Path]] = {}
+    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        with ThreadPoolExecutor(max(1, jobs)) as pool:
+            for kernel, name in zip(kernels, _names(kernels), strict=True):
+                place = folder / name
+                place.mkdir()
+                future = pool.submit(_run_one, kernel, place, arguments, stop, live=jobs == 1)
+                pending[future] = kernel, place
+            try:
+                for future in as_completed(pending):
+                    kernel, place = pending[future]
+                    yield MachineRow(kernel.name, kernel.release, place, *_came_to(future))
+            except BaseException:
+                os.eventfd_write(stop, 1)
+                for future in pending:
+                    future.cancel()
+                raise
+    finally:
+        os.close(stop)
+
+
+def _list() -> int:
+    from harness.machines.kernel import catalogue
+
+    for listed in catalogue():
+        cached = ", ".join(
+            f"{x.release} ({x.size >> 20} MiB{'' if x.current else ', gone from the archive'})"
+            for x in listed.cached
+        )
+        print(f"{listed.name:32} {cached}".rstrip())
+    return 0
 
 
 def exit_status(results: Iterable[tuple[Report | None, HairpinError | None]]) -> int:

@@ -7,21 +7,20 @@ folder for results ──the same──► under the name that it has on the hos
 
 from __future__ import annotations
 
-import re
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from harness.errors import UnfitError
 from harness.kernel.processes import find_program
-from harness.machines.compression import unpacked
 from harness.machines.cpio import File, archive
 from harness.machines.kernel import Kernel
+from harness.machines.modules import missing_modules, module_files
 
-__all__ = ["Order", "Share", "busybox", "initramfs", "modules_for", "shares_of"]
+__all__ = ["Order", "Share", "busybox", "initramfs", "shares_of"]
 
 _OWN = Path(__file__).parent
 _FOLDERS = ("dev", "proc", "sys", "lower", "upper", "root", "modules")
@@ -38,13 +37,10 @@ class Share(StrEnum):
 
 _ALWAYS = ("virtio_pci", "virtio_console", "overlay")
 _SHARING = {Share.VIRTIOFS: ("virtiofs",), Share.NINEP: ("9pnet_virtio", "9p")}
-_OPTIONS = {  # where modules.builtin does not tell, the configuration does
+_OPTIONS = {
     "virtio_pci": "VIRTIO_PCI",
     "virtio_console": "VIRTIO_CONSOLE",
     "overlay": "OVERLAY_FS",
-    "virtiofs": "VIRTIO_FS",
-    "9pnet_virtio": "NET_9P_VIRTIO",
-    "9p": "9P_FS",
 }
 
 
@@ -80,50 +76,19 @@ class Order:
         )
 
 
-# ---------------------------------------------------------------------- modules
-
-
-def _plain_name(path: str) -> str:
-    return re.sub(r"\.ko(\.\w+)?$", "", PurePosixPath(path).name).replace("-", "_")
-
-
-def _dependencies(kernel: Kernel) -> dict[str, tuple[str, ...]]:
-    """Each module's name: its file, and those it needs, the last to be loaded first."""
-    found = {}
-    path = kernel.modules / "modules.dep"
-    for line in path.read_text().splitlines() if path.exists() else ():
-        name, _, needs = line.partition(":")
-        found[_plain_name(name)] = (name, *needs.split())
-    return found
-
-
-def _built_in(kernel: Kernel) -> set[str]:
-    path = kernel.modules / "modules.builtin"
-    found = {_plain_name(x) for x in path.read_text().split()} if path.exists() else set()
-    if kernel.config and kernel.config.exists():
-        text = kernel.config.read_text()
-        found |= {x for x, y in _OPTIONS.items() if f"\nCONFIG_{y}=y\n" in text}
-    return found
-
-
-def _missing(kernel: Kernel, names: Sequence[str]) -> list[str]:
-    there = _dependencies(kernel).keys() | _built_in(kernel)
-    return [x for x in names if x not in there]
-
-
 def shares_of(kernel: Kernel) -> tuple[Share, ...]:
     """The ways in which this kernel can get at the host's files, the faster first.
 
     Raises UnfitError where there is none, or where it lacks what every machine takes.
     """
     release = kernel.release
-    if lacking := _missing(kernel, _ALWAYS):
+    if lacking := missing_modules(kernel, _ALWAYS):
         raise UnfitError(
             f"the kernel {release} has no {' and no '.join(lacking)}, which the machine takes",
             remedy="take its full package, or build it with "
-            + ", ".join(f"CONFIG_{_OPTIONS[x]}" for x in lacking),
+            + " and ".join(f"CONFIG_{_OPTIONS[x]}" for x in lacking),
         )
-    found = tuple(x for x in Share if not _missing(kernel, _SHARING[x]))
+    found = tuple(x for x in Share if not missing_modules(kernel, _SHARING[x]))
     if not found:
         raise UnfitError(
             f"the kernel {release} has neither virtiofs nor 9p over virtio, so it cannot see the "
@@ -131,16 +96,6 @@ def shares_of(kernel: Kernel) -> tuple[Share, ...]:
             remedy="take its full package, or build it with CONFIG_VIRTIO_FS",
         )
     return found
-
-
-def modules_for(kernel: Kernel, share: Share) -> tuple[Path, ...]:
-    """The files of the modules to load, each behind those it needs; built-in ones are left out."""
-    dependencies = _dependencies(kernel)
-    order: dict[str, None] = {}
-    for name in (*_ALWAYS, *_SHARING[share]):
-        own, *needs = dependencies.get(name, ("",))
-        order.update(dict.fromkeys((*reversed(needs), own) if own else ()))
-    return tuple(kernel.modules / x for x in order)
 
 
 # ---------------------------------------------------------------------- the archive
@@ -160,8 +115,7 @@ def busybox() -> bytes:
 
 def initramfs(kernel: Kernel, share: Share, order: Order) -> bytes:
     """The archive that `kernel` starts with. Raises UnfitError where a part of it is missing."""
-    modules = modules_for(kernel, share)
-    names = [f"{_plain_name(str(x))}.ko" for x in modules]
+    modules = module_files(kernel, (*_ALWAYS, *_SHARING[share]))
     settings = {
         "share": share,
         "output": str(order.results),
@@ -174,8 +128,8 @@ def initramfs(kernel: Kernel, share: Share, order: Order) -> bytes:
         "bin/busybox": File(busybox(), executable=True),
         "settings": File(text.encode()),
         "command": File(order.script.encode()),
-        "modules/order": File("\n".join(names).encode()),
+        "modules/order": File("\n".join(f"{name}.ko" for name, _ in modules).encode()),
     }
-    for name, data in zip(names, unpacked(modules), strict=True):
-        files[f"modules/{name}"] = File(data)
+    for name, data in modules:
+        files[f"modules/{name}.ko"] = File(data)
     return archive(files, _FOLDERS)

@@ -128,6 +128,10 @@ def _usable(kernel: Kernel) -> tuple[Share, ...]:
 def _bootable(kernel: Kernel) -> Path:
     """The kernel's image as it boots fastest: one that need not unpack itself, from the cache."""
     image = kernel.image.resolve()
+    # Before Linux 5.0 (7733607fb3f0, "xen/pvh: Split CONFIG_XEN_PVH into CONFIG_PVH and
+    # CONFIG_XEN_PVH") the entry is Xen's alone, and elsewhere hangs without a word.
+    if not kernel.config or "\nCONFIG_PVH=y\n" not in kernel.config.read_text():
+        return image
     seen = image.stat()
     key = hashlib.sha256(f"{image} {seen.st_mtime_ns} {seen.st_size}".encode()).hexdigest()[:24]
     place = cache_folder("vmlinux") / f"{kernel.release}-{key}"

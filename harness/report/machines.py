@@ -51,7 +51,9 @@ def machine_lines(row: MachineRow, *, quiet: bool) -> list[str]:
     for trouble in report.early:
         lines.append(f"  the kernel complained while it started: {trouble}")
     lost = not isinstance(report.outcome, Ended)
-    if lost:
+    if lost and (troubles := report.troubles or report.early):  # which say more than the end does
+        lines += [f"    {line}" for line in troubles[-1].lines]
+    elif lost:
         lines += ["  the end of its console:", *_tail(report.console)]
     if not quiet and (lost or report.outcome != Ended(0)):
         output = row.folder / "output.txt"
