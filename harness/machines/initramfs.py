@@ -61,16 +61,15 @@ class Order:
     @property
     def script(self) -> str:
         """What the machine's second stage reads."""
-        exports = (f"    export {x}={shlex.quote(y)}" for x, y in self.environment.items())
+        # By its path, and so what it starts: busybox's shell takes its own tools first.
+        given = [f"{name}={value}" for name, value in self.environment.items()]
         return "\n".join(
             (
                 f"end={self.end}",
                 f"output={shlex.quote(str(self.results))}",
                 "main() {",
-                "    for name in $(env | /run/hairpin/busybox cut -d= -f1); do unset $name; done",
-                *exports,
                 f"    cd {shlex.quote(str(self.folder))} || exit 127",
-                f"    exec {shlex.join(self.command)}",
+                f"    exec {shlex.join(('/usr/bin/env', '-i', *given, *self.command))}",
                 "}\n",
             )
         )

@@ -231,6 +231,8 @@ class _Watch:
         self._attempt.outcome = self._watch(self._started + limits.boot)
         self._boot.say(self._held)
         self._attempt.console = _text(self._ports.console)
+        if not self._attempt.up:
+            self._attempt.up_at = len(self._attempt.console)
         return self._attempt
 
     def _watch(self, until: float) -> Outcome:

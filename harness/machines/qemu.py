@@ -73,16 +73,19 @@ def serve_folder(
         return listener, client
 
     listener, client = ns.run(connected)
-    with listener:
+    # By its descriptor: options are split at commas, which a path may have.
+    place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with listener, ExitStack() as undo:
+        undo.callback(os.close, place)
         # The words of the old one in C, which the one in Rust takes as well. Its other kind of
         # sandbox makes namespaces, which a container may forbid.
         process = family.spawn(
             ns,
             [
                 *(program, f"--fd={listener.fileno()}"),
-                *("-o", f"source={folder},cache={cache},sandbox=chroot"),
+                *("-o", f"source=/proc/self/fd/{place}/.,cache={cache},sandbox=chroot"),
             ],
-            descriptors=[listener.fileno()],
+            descriptors=[listener.fileno(), place],
         )
     return process, client
 
