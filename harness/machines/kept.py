@@ -23,7 +23,7 @@ from harness.machines.tree import Kernel, read_tree
 
 __all__ = ["ROOM", "Kept", "age", "keep_kernel", "kept_kernels", "load_kernel"]
 
-ROOM = 1500
+ROOM = 800
 """Megabytes that a kernel takes while its packages are unpacked, at most."""
 _FILE = "kernel.json"
 

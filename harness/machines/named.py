@@ -39,6 +39,7 @@ __all__ = ["Cached", "Listed", "catalogue", "named_kernel"]
 
 _FOLLOW = re.compile(r"linux-(image|modules(-extra)?|binary|base)-\d")
 _LOOKED = "looked.json"
+_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +231,9 @@ def _chosen(offer: Offer, releases: tuple[str, ...], beginning: str) -> str:
     fitting = sorted((x for x in releases if _begins(x, beginning)), key=age)
     if fitting:
         return fitting[-1]
-    there = ", ".join(sorted({".".join(x.split(".")[:2]) for x in releases}, key=age))
+    alike = [x for x in releases if _begins(x, ".".join(beginning.split(".")[:2]))]
+    there = sorted(alike or {".".join(x.split(".")[:2]) for x in releases}, key=age)
     raise UnfitError(
         f"{offer.name} has no release {beginning} (any more), nor has the cache",
-        remedy=f"ask for one that it has: {there}",
+        remedy=f"ask for one that it has: {', '.join(there[-_SHOWN:])}",
     )

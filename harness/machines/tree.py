@@ -108,7 +108,7 @@ def _packaged(folder: Path, images: list[Path]) -> Tree:
     config = next((x for x in configs if x.is_file()), None)
     files = _files(modules) if modules else {}
     indexed = modules if modules and (modules / "modules.dep").is_file() else None
-    return Tree(release, arch, image, config, files, indexed)
+    return Tree(release, str(arch), image, config, files, indexed)
 
 
 def _checked(image: Path, release: str) -> str:
@@ -162,7 +162,7 @@ def _built(folder: Path, image: Path) -> Tree:
     installed = _modules_folder(folder, release)
     indexed = installed if installed and (installed / "modules.dep").is_file() else None
     files = _files(installed) if installed else _ordered(folder)
-    return Tree(release, arch, image, config if config.is_file() else None, files, indexed)
+    return Tree(release, str(arch), image, config if config.is_file() else None, files, indexed)
 
 
 def _told(image: Path, own: str, told: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,7 @@ Acquire::Retries "2";
 #clear APT::Update::Post-Invoke-Success;
 """
 _SHOWN_LINES = 3
+_LISTS = 100 << 20  # octets that the lists of a suite take, packed and unpacked
 _ASK_APT = "see that the machine's apt sources can be reached, and have it (`apt-get update` says)"
 
 # What apt says, in the order in which it is looked for, what it means, and what helps.
@@ -166,8 +168,9 @@ class Apt:
         """Get the lists of what there is.
 
         Raises UnfitError when no source answers, and when one of those given does not, or not
-        with what is signed.
+        with what is signed; OSError where there is no room for them.
         """
+        _ensure_room(self._root, _LISTS)
         self._said = self._run("apt-get", "update", timeout=300)
         # One of the machine's that fails does not matter where the others suffice; `first` finds
         # out. Without one of those given there would be older packages, and nobody would know.
@@ -208,8 +211,10 @@ class Apt:
         return tuple(sorted(found))
 
     def download(self, names: Sequence[str], into: Path) -> tuple[Path, ...]:
-        """Get packages, whose hashes apt checks. Raises UnfitError."""
+        """Get packages, whose hashes apt checks. Raises UnfitError, OSError for a full disk."""
         into.mkdir()
+        uris = self._run("apt-get", "download", "--print-uris", *names).stdout
+        _ensure_room(into, sum(map(int, re.findall(r"^'\S+' \S+ (\d+) ", uris, re.MULTILINE))))
         done = self._run("apt-get", "download", *names, timeout=600, folder=into)
         packages = tuple(sorted(into.glob("*.deb")))
         if not done.ok or len(packages) < len(names):
@@ -253,6 +258,12 @@ class Apt:
 
 
 _ENVIRONMENT: Mapping[str, str] = {"LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+
+
+def _ensure_room(folder: Path, octets: int) -> None:
+    """Raises OSError where there is less room: apt's http method waits for ever on a full disk."""
+    if shutil.disk_usage(folder).free < octets:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _graph(text: str) -> dict[str, list[str]]:

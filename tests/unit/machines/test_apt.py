@@ -84,22 +84,41 @@ def test_what_apt_says(tmp_path, monkeypatch, line, problem):
     assert line in caught.value.cause
 
 
-def test_warnings_of_no_matter(tmp_path, monkeypatch):
-    monkeypatch.setattr(apt, "find_program", lambda name: f"/usr/bin/{name}")
-    made = Apt(tmp_path / "root", "amd64", sources=[Source("http://x", ("y",), Path("/k"))])
+def test_warnings_of_no_matter(made, monkeypatch):
     said = f"W: {AT}: Policy will reject signature within a year, see --audit for details\n"
     done = Finished(("apt-get",), 0, "", said)
     monkeypatch.setattr(apt, "run_here", lambda *_, **__: done)
     made.update()
 
 
-def test_full_disk(tmp_path, monkeypatch):
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Apt with an archive of its own."""
     monkeypatch.setattr(apt, "find_program", lambda name: f"/usr/bin/{name}")
-    made = Apt(tmp_path / "root", "amd64", sources=[Source("http://x", ("y",), Path("/k"))])
-    said = (
-        "E: Failed to fetch http://x/y  Error writing to file - write (28: No space left on device)"
-    )
+    return Apt(tmp_path / "root", "amd64", sources=[Source("http://x", ("y",), Path("/k"))])
+
+
+def test_full_disk(made, monkeypatch):
+    said = "E: Failed to fetch http://x/y  Error writing to file (28: No space left on device)"
     done = Finished(("apt-get",), 100, "", said)
     monkeypatch.setattr(apt, "run_here", lambda *_, **__: done)
     with pytest.raises(OSError, match="No space left"):
         made.update()
+
+
+def test_disk_that_will_be_full(made, tmp_path, monkeypatch):
+    """Apt is not started where it would wait for ever, as its http method does on a full disk."""
+    ran = []
+
+    def run(command, **_):
+        ran.append(command)
+        return Finished(("apt-get",), 0, f"'http://x/y.deb' y.deb {1 << 60} SHA256:1\n", "")
+
+    monkeypatch.setattr(apt, "run_here", run)
+    with pytest.raises(OSError, match="No space left"):
+        made.download(("y",), tmp_path / "debs")
+    assert [x for x in ran if "--print-uris" not in x] == []
+    monkeypatch.setattr(apt, "_LISTS", 1 << 60)
+    with pytest.raises(OSError, match="No space left"):
+        made.update()
+    assert len(ran) == 1

@@ -106,9 +106,14 @@ def test_release_that_begins_so(archive, beginning):
     assert archive.asked == 2
 
 
-@pytest.mark.parametrize("beginning", ["6.1", "8", "7.3.4+deb13-amd64"])
-def test_no_such_release(archive, beginning):
-    with pytest.raises(UnfitError, match=r"nor has the cache; ask for one that it has: 6.18, 7.3$"):
+@pytest.mark.parametrize(
+    ("beginning", "there"),
+    [("6.1", "6.18, 7.3"), ("8", "6.18, 7.3"), ("7.3.4+deb13-amd64", NEW), ("7.3.9", NEW)],
+)
+def test_no_such_release(archive, beginning, there):
+    """What there is instead: of that version, else which versions."""
+    said = f"nor has the cache; ask for one that it has: {re.escape(there)}$"
+    with pytest.raises(UnfitError, match=said):
         find(f"{NAME}={beginning}")
 
 

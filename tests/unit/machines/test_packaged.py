@@ -121,7 +121,7 @@ def test_full_disk(tmp_path, make, deb, monkeypatch, cache):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(packaged, "unpack_deb", full)
-    with pytest.raises(UnfitError, match=r"cannot be made in .* make 1500 MB free there"):
+    with pytest.raises(UnfitError, match=r"cannot be made in .* make 800 MB free there"):
         find_kernel(str(file))
     assert [x.name for x in (cache / "files").iterdir()] == ["lock"]
 
