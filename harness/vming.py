@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -218,19 +219,30 @@ def _run_one(
     from harness.report.machines import write_machine
 
     command = arguments.inside or (sys.executable, "-P", "-m", "harness", "run")
-    with (place / "output.txt").open("wb", buffering=0) as file:
+    with _kept(place), (place / "output.txt").open("wb", buffering=0) as file:
         report = run_machine(
             kernel,
             Order(tuple(command), Path.cwd(), place, _environment(place)),
-            say=_teller(file.write, live=live),
+            say=_teller(file.write, place, live=live),
             sizes=Sizes(arguments.cpus, arguments.memory),
             limits=Limits(arguments.boot_timeout, arguments.timeout),
             stop=stop,
             accelerator=_asked(arguments.accelerator),
             kernel_arguments=arguments.append,
         )
-    write_machine(report, kernel, place)
+        write_machine(report, kernel, place)
     return report
+
+
+@contextmanager
+def _kept(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnfitError(
+            f"what comes back cannot be kept in {place} ({error.strerror})",
+            remedy="make room there, or choose another folder with --output",
+        ) from error
 
 
 def _asked(word: str) -> Choice | None:
@@ -241,9 +253,10 @@ def _asked(word: str) -> Choice | None:
     return Choice(Accelerator.KVM if word == "kvm" else Accelerator.TCG, "as asked")
 
 
-def _teller(keep: Callable[[bytes], object], *, live: bool) -> Callable[[bytes], None]:
+def _teller(keep: Callable[[bytes], object], place: Path, *, live: bool) -> Callable[[bytes], None]:
     def tell(data: bytes) -> None:
-        keep(data)
+        with _kept(place):  # here, as only we know what for it was
+            keep(data)
         if live:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()

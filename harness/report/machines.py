@@ -40,7 +40,7 @@ def machine_lines(row: MachineRow, *, quiet: bool) -> list[str]:
     title = row.name if row.release in row.name else f"{row.name} ({row.release})"
     report = row.report
     if report is None:
-        return [f"{title}: not booted: {row.error}"]
+        return [f"{title}: no result: {row.error}"]
     up = "" if report.boot is None else f"up in {report.boot:.1f} s, "
     lines = [
         f"{title}: {_words(report)}",

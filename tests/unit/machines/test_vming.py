@@ -92,7 +92,7 @@ def test_what_is_said_of_a_machine_that_is_lost(tmp_path, found, says, then):
 def test_a_kernel_that_was_not_booted(tmp_path):
     error = UnfitError("it has no 9p", remedy="take another")
     assert machine_lines(row(tmp_path, None, error), quiet=True) == [
-        "debian:bookworm (6.1.0-56-amd64): not booted: it has no 9p; take another"
+        "debian:bookworm (6.1.0-56-amd64): no result: it has no 9p; take another"
     ]
 
 
