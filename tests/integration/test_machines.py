@@ -18,15 +18,15 @@ from harness.kernel.privileges import ensure_namespaces
 from harness.kernel.processes import find_program
 from harness.machines import machine as machines
 from harness.machines.accelerator import Accelerator, Choice
-from harness.machines.initramfs import Order, Share, busybox, shares_of
+from harness.machines.initramfs import Order, busybox
 from harness.machines.kernel import catalogue, find_kernel
 from harness.machines.machine import Limits, run_machine
-from harness.machines.oops import Kind
-from harness.machines.outcome import Ended, Lost
+from harness.machines.outcome import Ended
 from harness.machines.qemu import find_virtiofsd
 
 MARK = "HAIRPIN_MACHINES_TEST"
 SMALL, FULL = "debian:bookworm+cloud", "debian:bookworm"  # the small one has no 9p
+ODD = "a, b=c 'd"
 TCG = Choice(Accelerator.TCG, "as the test wants it")
 
 
@@ -44,20 +44,15 @@ def kernel():
     return found
 
 
-def folder_of(tmp_path):
-    (found,) = (tmp_path / ".hairpin/last/").glob("*")
-    return found
-
-
 def test_a_command(hairpin, kernel, tmp_path):
     """Its words as they were given, its folder, its output, its status; what it kept is here."""
     script = 'uname -r; pwd; echo "$1" >"$HAIRPIN_FOLDER/kept"; echo gone >gone; exit 7'
-    done = hairpin("vm", kernel.name, "--", "sh", "-c", script, "sh", "it's $HOME")
+    words = ("sh", "-c", script, "sh", "it's $HOME")
+    done = hairpin("vm", "--output", ODD, kernel.name, "--", *words)
     assert done.returncode == 7, done.stderr
     assert done.stdout.startswith(f"{kernel.release}\n{tmp_path}\n")
     assert "exit status 7" in done.stdout
-    folder = folder_of(tmp_path)
-    assert folder.name == "debian-bookworm+cloud"
+    folder = tmp_path / ODD / "last/debian-bookworm+cloud"
     assert (folder / "kept").read_text() == "it's $HOME\n"
     assert (folder / "output.txt").read_text() == f"{kernel.release}\n{tmp_path}\n"
     assert not (tmp_path / "gone").exists()
@@ -93,34 +88,30 @@ def test_a_kernel_that_does_not_come_up(hairpin, kernel):
     assert "lost: it did not come up within 1 s" in done.stdout
 
 
-def test_a_kernel_that_panics_at_once(kernel, tmp_path):
+def test_9p_where_there_is_no_virtiofs(tmp_path, monkeypatch):
+    """With a name of which QEMU, the shell and mount would make something else."""
+    if not any(x.cached for x in catalogue() if x.name == FULL):
+        pytest.skip(f"{FULL} is not in the cache")
+    kernel = find_kernel(FULL)
+    monkeypatch.setattr(machines, "find_virtiofsd", lambda: "")
     ensure_namespaces()
-    order = Order(("true",), Path("/"), tmp_path)
-    report = run_machine(kernel, order, say=print, accelerator=TCG, kernel_arguments="rdinit=/x")
-    assert isinstance(report.outcome, Lost)
-    assert report.early[0].kind is Kind.PANIC, report.console
-    assert report.boot is None
-
-
-@pytest.mark.parametrize("share", list(Share))
-def test_every_way_to_share_files(kernel, tmp_path, monkeypatch, share):
-    """A name with what QEMU, the shell and mount take for their own."""
-    if share is Share.NINEP:
-        if not any(x.cached for x in catalogue() if x.name == FULL):
-            pytest.skip(f"{FULL} is not in the cache")
-        kernel = find_kernel(FULL)
-        monkeypatch.setattr(machines, "find_virtiofsd", lambda: "")
-    assert share in shares_of(kernel)
-    ensure_namespaces()
-    place = tmp_path / "a, b=c 'd"
+    place = tmp_path / ODD
     place.mkdir()
     said = []
-    command = ("sh", "-c", "pwd; echo x >new; exit 4")
-    report = run_machine(kernel, Order(command, place, place), say=said.append, accelerator=TCG)
+    order = Order(("sh", "-c", "pwd; echo x >new; exit 4"), place, place)
+    report = run_machine(kernel, order, say=said.append, accelerator=TCG)
     assert report.outcome == Ended(4), report.console
     assert b"".join(said) == f"{place}\n".encode()
     assert (place / "new").read_text() == "x\n"
     assert report.troubles == ()
+
+
+def test_neither_virtiofs_nor_9p(kernel, tmp_path, monkeypatch):
+    """The small kernel has no 9p, and here there is no virtiofsd."""
+    monkeypatch.setattr(machines, "find_virtiofsd", lambda: "")
+    order = Order(("true",), Path("/"), tmp_path)
+    with pytest.raises(UnfitError, match=r"over virtiofs only.* apt install virtiofsd"):
+        run_machine(kernel, order, say=print, accelerator=TCG)
 
 
 def _ours():
