@@ -97,7 +97,7 @@ def run_vm(arguments: argparse.Namespace) -> int:
     """
     from harness.kernel.privileges import ensure_namespaces
     from harness.kernel.processes import find_program
-    from harness.machines.initramfs import busybox
+    from harness.machines.busybox import busybox
     from harness.report.machines import MachineRow, print_machine
     from harness.suite import hand_over, run_folder
 

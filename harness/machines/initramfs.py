@@ -15,17 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.errors import UnfitError
-from harness.kernel.processes import find_program
+from harness.machines.busybox import busybox
 from harness.machines.cpio import File, archive
 from harness.machines.kernel import Kernel
 from harness.machines.modules import missing_modules, module_files
 
-__all__ = ["Order", "Share", "busybox", "initramfs", "shares_of"]
+__all__ = ["Order", "Share", "initramfs", "shares_of"]
 
 _OWN = Path(__file__).parent
 _FOLDERS = ("dev", "proc", "sys", "lower", "upper", "root", "modules")
-_ELF = b"\x7fELF"
-_DYNAMIC = b"/ld-"  # in the path of an interpreter: /lib64/ld-linux-x86-64.so.2
 
 
 class Share(StrEnum):
@@ -98,18 +96,6 @@ def shares_of(kernel: Kernel) -> tuple[Share, ...]:
 
 
 # ---------------------------------------------------------------------- the archive
-
-
-def busybox() -> bytes:
-    """The host's busybox. Raises UnfitError where there is none that runs without libraries."""
-    path = Path(find_program("busybox"))
-    data = path.read_bytes()
-    if not data.startswith(_ELF) or _DYNAMIC in data[:4096]:
-        raise UnfitError(
-            f"{path} needs libraries, which a machine does not have when it starts",
-            remedy="apt install busybox-static",
-        )
-    return data
 
 
 def initramfs(kernel: Kernel, share: Share, order: Order) -> bytes:

@@ -18,7 +18,8 @@ from harness.kernel.privileges import ensure_namespaces
 from harness.kernel.processes import find_program
 from harness.machines import machine as machines
 from harness.machines.accelerator import Accelerator, Choice
-from harness.machines.initramfs import Order, busybox
+from harness.machines.busybox import busybox
+from harness.machines.initramfs import Order
 from harness.machines.kernel import catalogue, find_kernel
 from harness.machines.machine import Limits, run_machine
 from harness.machines.outcome import Ended

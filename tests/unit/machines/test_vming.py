@@ -106,7 +106,7 @@ def test_a_kernel_that_was_not_booted(tmp_path):
     ],
 )
 def test_words_that_make_no_sense(words, says, capsys, monkeypatch):
-    monkeypatch.setattr("harness.machines.initramfs.busybox", lambda: b"")
+    monkeypatch.setattr("harness.machines.busybox.busybox", lambda: b"")
     monkeypatch.setattr("harness.kernel.processes.find_program", lambda name: name)
     assert main(words.split()) == 2
     assert says in capsys.readouterr().err
@@ -123,7 +123,7 @@ def test_without_qemu(monkeypatch, capsys):
     def missing(name):
         raise UnfitError(f"there is no {name} here", remedy="apt install qemu-system-x86")
 
-    monkeypatch.setattr("harness.machines.initramfs.busybox", lambda: b"")
+    monkeypatch.setattr("harness.machines.busybox.busybox", lambda: b"")
     monkeypatch.setattr("harness.kernel.processes.find_program", missing)
     assert main(["vm", "debian:bookworm"]) == 3
     assert "apt install qemu-system-x86" in capsys.readouterr().err
