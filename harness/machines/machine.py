@@ -46,7 +46,6 @@ __all__ = ["Limits", "run_machine"]
 _AT_ONCE = 1 << 16
 _OUTPUT_WITHIN = 5.0  # seconds, for the rest of the output once the command has ended
 _KVM_UP_WITHIN = 15.0  # seconds; a KVM that works needs two
-_ROOM = 100  # megabytes that the cache takes for a kernel that need not unpack itself
 
 
 @dataclass(frozen=True)
@@ -132,15 +131,17 @@ def _bootable(kernel: Kernel) -> Path:
     # CONFIG_XEN_PVH") the entry is Xen's alone, and elsewhere hangs without a word.
     if not kernel.config or "\nCONFIG_PVH=y\n" not in kernel.config.read_text():
         return image
-    seen = image.stat()
-    key = hashlib.sha256(f"{image} {seen.st_mtime_ns} {seen.st_size}".encode()).hexdigest()[:24]
+    # One for each place, however often a kernel is built there; its date says of which image.
+    date = image.stat().st_mtime_ns
+    key = hashlib.sha256(str(image).encode()).hexdigest()[:24]
     place = cache_folder("vmlinux") / f"{kernel.release}-{key}"
-    if not place.exists():
+    if not place.exists() or place.stat().st_mtime_ns != date:
         data = image.read_bytes()
         plain = unpacked_kernel(data)
         if plain is data:
             return image
         keep(place, plain)
+        os.utime(place, ns=(date, date))
     return place
 
 
