@@ -72,6 +72,15 @@ release=$($b uname -r)
 if [ -n "$modules" ]; then
     $b mkdir -p $n/lib/modules/"$release"
     $b mount --bind "$n$modules" $n/lib/modules/"$release"
+    # Nodes whose opening loads their module (/dev/net/tun), which udev would have made.
+    while read -r module node numbers; do
+        if [ "${module#"#"}" = "$module" ] && ! [ -e "$n/dev/$node" ]; then
+            kind=${numbers%%[0-9]*}
+            numbers=${numbers#"$kind"}
+            $b mkdir -p "$n/dev/$($b dirname "$node")"
+            $b mknod "$n/dev/$node" "$kind" "${numbers%:*}" "${numbers#*:}"
+        fi
+    done 2>/dev/null <"$n$modules/modules.devname"
 fi
 $b cp $b /command /stage2.sh $n/run/hairpin/
 for tool in modprobe insmod rmmod lsmod; do $b ln -s ../busybox $n/run/hairpin/bin/$tool; done
