@@ -47,7 +47,11 @@ def kernel():
 
 def test_a_command(hairpin, kernel, tmp_path):
     """Its words as they were given, its folder, its output, its status; what it kept is here."""
-    script = 'uname -r; pwd; echo "$1" >"$HAIRPIN_FOLDER/kept"; echo gone >gone; : <>/dev/net/tun || exit 8; exit 7'
+    script = """
+        uname -r; pwd; echo "$1" >"$HAIRPIN_FOLDER/kept"; echo gone >gone
+        : <>/dev/net/tun || exit 8
+        exit 7
+    """
     words = ("sh", "-c", script, "sh", "it's $HOME")
     done = hairpin("vm", "--output", ODD, kernel.name, "--", *words)
     assert done.returncode == 7, done.stderr
