@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import DifferenceError, HairpinError, UsageError
+from harness.vming import add_vm, run_vm, split_command
 from harness.vsing import add_vsi, run_vsi
 
 __all__ = ["main"]
@@ -48,6 +49,21 @@ def _parser() -> argparse.ArgumentParser:
         default=_HAIRPIN_FOLDER,
         metavar="DIR",
         help="where reports go (default: .hairpin)",
+    )
+    # The variables are what `hairpin vm` sets in a machine.
+    folder = os.environ.get("HAIRPIN_FOLDER")
+    run.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(folder) if folder else None,
+        metavar="DIR",
+        help="reports go there, rather than into a new folder under --output",
+    )
+    run.add_argument(
+        "--dmesg",
+        action="store_true",
+        default=bool(os.environ.get("HAIRPIN_DMESG")),
+        help="fail a case when the kernel logs a warning or an oops during it",
     )
 
     last = commands.add_parser(
@@ -95,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_guests(commands)
     add_vsi(commands)
+    add_vm(commands)
     return parser
 
 
@@ -282,7 +299,13 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
     # Before pytest starts: workers of pytest-xdist have threads, which may not enter one.
     ensure_namespaces()
-    return run_suite(rest, backend=arguments.backend, output=arguments.output)
+    return run_suite(
+        rest,
+        backend=arguments.backend,
+        output=arguments.output,
+        folder=arguments.folder,
+        dmesg=arguments.dmesg,
+    )
 
 
 def _guests(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -343,6 +366,11 @@ def _vsi(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     return run_vsi(arguments, rest)
 
 
+def _vm(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest, "vm")
+    return run_vm(arguments)
+
+
 def _refuse(rest: Sequence[str], command: str) -> None:
     if rest:
         raise UsageError(f"unknown argument {rest[0]}; see hairpin {command} --help")
@@ -356,13 +384,16 @@ _COMMANDS = {
     "explore": _explore,
     "bench": _bench,
     "guests": _guests,
+    "vm": _vm,
     "vsi": _vsi,
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`; returns the exit status."""
-    arguments, rest = _parser().parse_known_args(argv)
+    words, inside = split_command(sys.argv[1:] if argv is None else argv)
+    arguments, rest = _parser().parse_known_args(words)
+    arguments.inside = inside
     command = _COMMANDS[arguments.command]
     try:
         return command(arguments, rest)

@@ -57,7 +57,7 @@ __all__ = [
     "told_key",
 ]
 
-pytest_plugins = ("harness.guestfixtures", "harness.vsifixtures")
+pytest_plugins = ("harness.dmesgwatch", "harness.guestfixtures", "harness.vsifixtures")
 
 EXIT_UNFIT = 3
 

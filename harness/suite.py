@@ -35,14 +35,23 @@ def suite_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "tests" / "conformance"
 
 
-def run_suite(arguments: Sequence[str], *, backend: str, output: Path, marked: str = "") -> int:
+def run_suite(
+    arguments: Sequence[str],
+    *,
+    backend: str,
+    output: Path,
+    folder: Path | None = None,
+    marked: str = "",
+    dmesg: bool = False,
+) -> int:
     """Run the suite (or the test files among `arguments`) and write the reports under `output`.
 
     `arguments` go to pytest as they are; unless they say otherwise, tests are those `marked` so, an
-    expression for pytest's -m, or else what needs neither guests nor stations. Returns hairpin's
-    exit status. Raises UsageError when nothing can be written under `output`.
+    expression for pytest's -m, or else what needs neither guests nor stations. With a `folder` the reports go there, and not into a new one;
+    with `dmesg` a case fails when the kernel complains meanwhile. Returns hairpin's exit status.
+    Raises UsageError when nothing can be written under `output`.
     """
-    folder = run_folder(output)
+    folder = _made(folder) if folder else run_folder(output)
     suite = suite_folder()
     given = any(Path(a.partition("::")[0]).exists() for a in arguments if not a.startswith("-"))
     status = _run_pytest(
@@ -57,6 +66,7 @@ def run_suite(arguments: Sequence[str], *, backend: str, output: Path, marked: s
             f"--hairpin-ktap={folder / 'results.ktap'}",
             f"--junitxml={folder / 'junit.xml'}",
             *_selection(marked, arguments, suite),
+            *(["--hairpin-dmesg"] if dmesg else []),
             *arguments,
             *([] if given else [str(suite)]),
         ]
@@ -108,10 +118,22 @@ def run_folder(output: Path) -> Path:
         link.symlink_to(name)
         link.replace(output / "last")
     except OSError as error:
-        raise UsageError(
-            f"cannot write reports under {output}: {error.strerror}; choose another with --output"
-        ) from error
+        raise _refused(output, error) from error
     return folder
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(folder, error) from error
+    return folder
+
+
+def _refused(output: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write reports under {output}: {error.strerror}; choose another with --output"
+    )
 
 
 def hand_over(output: Path) -> None:

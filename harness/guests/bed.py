@@ -23,10 +23,10 @@ from harness.guests.endpoint import AgentEndpoint
 from harness.guests.host import GuestHost, RealGuest, Wanted
 from harness.guests.nic import DirectInterface
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
 from harness.kernel.procnet import arp_table
 from harness.kernel.syscalls import current_cpu
+from harness.machines.accelerator import Accelerator
 from harness.parts import Guest, Mode
 from harness.testbed import Testbed
 from harness.topology import Topology

@@ -20,12 +20,12 @@ from harness.guests.host import GuestHost, RealGuest
 from harness.guests.nic import DirectInterface
 from harness.guests.tiny.answers import Ping
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
 from harness.kernel.linkstate import LinkState, link_state, macvtaps, wait_for_link
 from harness.kernel.netns import NetNS
 from harness.kernel.procnet import arp_table, groups
 from harness.kernel.waiting import look_until
+from harness.machines.accelerator import Accelerator
 from harness.parts import Mode
 from harness.resource import Resource
 

@@ -28,8 +28,9 @@ from harness.guests.daemon import Connection
 from harness.guests.domain import Domain
 from harness.guests.host import Host, RealGuest, Wanted
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.spec import Accelerator, tiny_domain
+from harness.guests.tiny.spec import tiny_domain
 from harness.kernel.netns import NetNS
+from harness.machines.accelerator import Accelerator
 
 __all__ = ["ExistingHost"]
 

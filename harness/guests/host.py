@@ -30,11 +30,12 @@ from harness.guests.seen import Seen, look, unlike
 from harness.guests.tiny.answers import CardFacts
 from harness.guests.tiny.client import Agent
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.spec import Accelerator, tiny_domain
+from harness.guests.tiny.spec import tiny_domain
 from harness.kernel.linkstate import LinkState, link_state
 from harness.kernel.netns import NetNS, all_at_once
 from harness.kernel.processes import Family
 from harness.kernel.waiting import look_until
+from harness.machines.accelerator import Accelerator
 from harness.resource import Resource
 
 __all__ = ["GuestHost", "Host", "RealGuest", "Wanted"]

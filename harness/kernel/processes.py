@@ -39,9 +39,12 @@ _SHOWN_LINES = 12
 # What Debian calls the package, and Fedora where it differs.
 _PACKAGES = {
     "Xvfb": "xvfb",
+    "bsdtar": "libarchive-tools",
     "busybox": "busybox",
     "cc": "gcc libc6-dev",
+    "depmod": "kmod",
     "dnsmasq": "dnsmasq-base",
+    "dpkg-deb": "dpkg",
     "import": "imagemagick",
     "ip": "iproute2",
     "iperf3": "iperf3",

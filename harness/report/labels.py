@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from harness.parts import Guest, LowerKind, Mode, Port
 from harness.topology import Topology
@@ -10,6 +11,7 @@ from harness.topology import Topology
 __all__ = ["column_of"]
 
 
+@lru_cache(maxsize=1024)
 def column_of(topology: Topology) -> tuple[str, str]:
     """Headings of a topology: the guests and what is special, and the switches' hairpin."""
     joint = " → " if len(topology.guests) == 2 else " + "
@@ -29,7 +31,7 @@ def _hairpin(topology: Topology) -> str:
 def _guest(topology: Topology, guest: Guest) -> str:
     words = {
         f"on {guest.lower}": len({g.lower for g in topology.guests}) > 1,
-        _sources(topology, guest): guest.mode is Mode.SOURCE,
+        _sources(topology, guest) if guest.mode is Mode.SOURCE else "": guest.mode is Mode.SOURCE,
         "nodst": guest.nodst,
         "nopromisc": guest.nopromisc,
         "allmulticast": guest.allmulticast,

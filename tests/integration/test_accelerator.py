@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import UnfitError
 from harness.kernel.processes import find_program
+from harness.machines import accelerator as choosing
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a sandbox takes root")
 
@@ -36,8 +37,8 @@ def test_a_node_is_no_kvm(probe, tmp_path, monkeypatch):
     """Something else under that name is not taken for it, and is asked once."""
     module, image = probe
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(module, "_KVM", tmp_path)
-    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(choosing, "_KVM", tmp_path)
+    monkeypatch.setattr(choosing.platform, "machine", lambda: "x86_64")
     asked = []
     monkeypatch.setattr(module, "_comes_up", lambda *_, **__: bool(asked.append(1)))
     found = [module.working_accelerator(image) for _ in range(2)]
@@ -46,5 +47,5 @@ def test_a_node_is_no_kvm(probe, tmp_path, monkeypatch):
 
 def test_without_a_node(probe, tmp_path, monkeypatch):
     module, image = probe
-    monkeypatch.setattr(module, "_KVM", tmp_path / "none")
+    monkeypatch.setattr(choosing, "_KVM", tmp_path / "none")
     assert module.working_accelerator(image) is module.Accelerator.TCG

@@ -18,10 +18,10 @@ from harness.guests.tiny import wire
 from harness.guests.tiny.answers import Stop
 from harness.guests.tiny.client import Agent
 from harness.guests.tiny.image import image
-from harness.guests.tiny.parts import Architecture
 from harness.guests.tiny.spec import qemu_arguments
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, find_program
+from harness.machines.architecture import Architecture
 
 pytestmark = pytest.mark.root
 

@@ -19,7 +19,8 @@ MODULES = sorted(
     for info in pkgutil.walk_packages([str(ROOT)], "harness.")
     if info.name != "harness.__main__" and not info.name.startswith("harness.conformance")
 )
-PRIVATE = {"harness.bench", "harness.kernel"}  # packages that offer nothing but their modules
+# Packages that offer nothing but their modules.
+PRIVATE = {"harness.bench", "harness.kernel", "harness.machines", "harness.machines.archive"}
 
 
 def in_order(names):

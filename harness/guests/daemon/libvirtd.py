@@ -18,7 +18,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from harness.errors import CommandError, KernelError, LibvirtError, UnfitError
-from harness.guests.cache import cache_folder, keep
 from harness.guests.daemon import config
 from harness.guests.daemon.connection import Connection
 from harness.guests.daemon.netlinkports import HIGH, PID_BITS
@@ -27,6 +26,7 @@ from harness.kernel.processes import Family, Finished, Process, find_program
 from harness.kernel.procnet import netlink_routes
 from harness.kernel.sandbox import Sandbox
 from harness.kernel.syscalls import bind_mount
+from harness.machines.cache import cache_folder, keep
 from harness.resource import Resource
 
 __all__ = ["Libvirtd", "NetlinkPort"]

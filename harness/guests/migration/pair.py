@@ -28,11 +28,11 @@ from harness.guests.host import FOLDER, GuestHost, Host, RealGuest, Wanted
 from harness.guests.migration.echoes import Party
 from harness.guests.nic import DirectInterface
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
 from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS, all_at_once
 from harness.kernel.processes import Family
+from harness.machines.accelerator import Accelerator
 from harness.parts import Guest, Mode, Port
 from harness.resource import Resource
 

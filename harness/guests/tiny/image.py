@@ -10,25 +10,20 @@ A folder is made under another name and renamed when it is whole.
 from __future__ import annotations
 
 import ast
-import errno
-import fcntl
 import hashlib
 import importlib.util
-import os
 import platform
 import py_compile
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UnfitError, UsageError
-from harness.guests.cache import cache_folder
-from harness.guests.tiny.cpio import File, archive
-from harness.guests.tiny.parts import Architecture, Parts, gather, load_parts
+from harness.errors import UsageError
+from harness.guests.tiny.parts import Parts, gather, load_parts
+from harness.machines.architecture import Architecture
+from harness.machines.cache import cache_folder, explained, keep_folder, locked
+from harness.machines.cpio import File, archive
 
 __all__ = ["Image", "image"]
 
@@ -94,15 +89,15 @@ def image(
     parts = None if fresh else load_parts(parts_folder)
     if parts and (found := _made(parts, wanted, folder, iperf3=iperf3)):
         return found
-    with _explained(folder), _locked(folder):
+    with explained("the tiny guest", folder, room=_ROOM), locked(folder):
         parts = None if fresh else load_parts(parts_folder)
         if parts is None:
-            _make(parts_folder, lambda into: gather(wanted, into, iperf3=iperf3))
+            keep_folder(parts_folder, lambda into: gather(wanted, into, iperf3=iperf3))
             parts = load_parts(parts_folder)
             assert parts
         if found := _made(parts, wanted, folder, iperf3=iperf3):
             return found
-        _make(_place(parts, wanted, folder), lambda into: _build(parts, into))
+        keep_folder(_place(parts, wanted, folder), lambda into: _build(parts, into))
         found = _made(parts, wanted, folder, iperf3=iperf3)
         assert found
         return found
@@ -121,50 +116,6 @@ def _made(parts: Parts, architecture: Architecture, folder: Path, *, iperf3: boo
         return None
     files = place / "kernel", place / "initramfs.cpio"
     return Image(architecture, *files, packages=parts.packages, iperf3=iperf3)
-
-
-# ---------------------------------------------------------------------- folders made whole
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """What the file system refuses becomes UnfitError."""
-    try:
-        yield
-    except OSError as error:
-        remedy = "set XDG_CACHE_HOME to a folder that can be written"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = f"make {_ROOM} MB free there, or set XDG_CACHE_HOME"
-        why = f"the tiny guest cannot be made in {folder} ({error.strerror})"
-        raise UnfitError(why, remedy=remedy) from error
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Alone among those who make something here; what others left half made is removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        for left in folder.glob("making-*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _make(place: Path, fill: Callable[[Path], None]) -> None:
-    """A folder that is there when it is whole; one that was there before is replaced."""
-    making = Path(tempfile.mkdtemp(prefix="making-", dir=place.parent))
-    try:
-        fill(making)
-        making.chmod(0o755)
-        if place.exists():
-            place.rename(making.with_name(f"{making.name}-old"))
-        making.rename(place)
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-        shutil.rmtree(making.with_name(f"{making.name}-old"), ignore_errors=True)
 
 
 # ---------------------------------------------------------------------- the initramfs

@@ -12,20 +12,21 @@ parts.json        the packages and their versions, the interpreter's path
 from __future__ import annotations
 
 import json
-import lzma
 import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from harness.errors import UnfitError
-from harness.guests.tiny.elf import needs
-from harness.guests.tiny.kernels import unpacked_kernel
-from harness.guests.tiny.packages import Apt
+from harness.machines.architecture import Architecture
+from harness.machines.archive.apt import Apt
+from harness.machines.archive.deb import read_deb, unpack_deb
+from harness.machines.bzimage import unpacked_kernel
+from harness.machines.compression import unpacked
+from harness.machines.elf import needs
 
-__all__ = ["MODULES", "Architecture", "Parts", "gather", "load_parts"]
+__all__ = ["MODULES", "Parts", "gather", "load_parts"]
 
 MODULES = (
     "virtio_ring",
@@ -42,26 +43,14 @@ MODULES = (
 """Kernel modules, each behind those it needs. What a kernel has built in, or not at all, is
 passed over."""
 _NEEDED_MODULES = ("virtio_net", "virtio_console", "virtio_pci")
-_FOLLOW = re.compile(r"lib|zlib|python3\.|linux-(image|modules)-\d")
+_FOLLOW = re.compile(r"lib|zlib|python3\.|linux-(image|modules|binary)-\d")
 _FILE = "parts.json"
 
 
-class Architecture(StrEnum):
-    """Of a guest: uname's word."""
-
-    X86_64 = "x86_64"
-    AARCH64 = "aarch64"
-
-    @property
-    def debian(self) -> str:
-        """Dpkg's word."""
-        return {Architecture.X86_64: "amd64", Architecture.AARCH64: "arm64"}[self]
-
-    @property
-    def kernels(self) -> tuple[str, ...]:
-        """Packages that bring a small kernel, the best first: Debian's and Ubuntu's."""
-        names = f"linux-image-cloud-{self.debian}", f"linux-image-{self.debian}"
-        return (*names, "linux-image-virtual", "linux-image-generic")
+def _kernels(architecture: Architecture) -> tuple[str, ...]:
+    """Packages that bring a small kernel, the best first: Debian's and Ubuntu's."""
+    names = f"linux-image-cloud-{architecture.debian}", f"linux-image-{architecture.debian}"
+    return (*names, "linux-image-virtual", "linux-image-generic")
 
 
 @dataclass(frozen=True)
@@ -83,13 +72,15 @@ def gather(architecture: Architecture, into: Path, *, iperf3: bool) -> None:
     """
     apt = Apt(into / "apt", architecture.debian)
     apt.update()
-    wanted = [apt.first(architecture.kernels), "python3-minimal", "busybox-static"]
+    wanted = [apt.first(_kernels(architecture)), "python3-minimal", "busybox-static"]
     wanted += ["iperf3"] if iperf3 else []
     names = apt.closure(wanted, follow=_FOLLOW)
     tree = into / "tree"
     tree.mkdir()
     debs = apt.download(names, into / "debs")
-    versions = sorted(apt.unpack(x, tree) for x in debs)
+    for deb in debs:
+        unpack_deb(deb, tree)
+    versions = sorted((x.name, x.version) for x in map(read_deb, debs))
     taken = _Taking(tree, into)
     modules = taken.modules()
     taken.program("busybox", "busybox")
@@ -155,7 +146,7 @@ class _Taking:
                 if name in _NEEDED_MODULES and f"/{name}.ko" not in built_in:
                     self._find(f"kernel module {name}", ())
                 continue
-            (self._into / "modules" / f"{name}.ko").write_bytes(_plain(paths[0]))
+            (self._into / "modules" / f"{name}.ko").write_bytes(unpacked(paths[:1])[0])
             found.append(name)
         return tuple(found)
 
@@ -192,16 +183,3 @@ class _Taking:
         places = ("lib", "usr/lib", "lib64", "usr/lib64")
         patterns = (f"{x}/{y}{name}" for x in places for y in ("*-linux-gnu/", ""))
         return self._find(f"library {name}", patterns)
-
-
-def _plain(path: Path) -> bytes:
-    """A kernel module, unpacked; busybox's insmod does not do so."""
-    data = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(data)
-    if path.suffix != ".ko":
-        raise UnfitError(
-            f"kernel modules are packed as {path.suffix}, which Python cannot unpack",
-            remedy="make the tiny guest on Debian 12 or newer",
-        )
-    return data

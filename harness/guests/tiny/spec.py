@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
 from uuid import UUID
 
@@ -12,10 +11,11 @@ from lxml import etree
 from harness.guests.document import Element
 from harness.guests.domain import Domain, Interface, parse_domain
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.parts import Architecture
 from harness.guests.tiny.wire import PORT
+from harness.machines.accelerator import Accelerator
+from harness.machines.architecture import Architecture
 
-__all__ = ["MEMORY", "Accelerator", "command_line", "qemu_arguments", "tiny_domain"]
+__all__ = ["MEMORY", "command_line", "qemu_arguments", "tiny_domain"]
 
 MEMORY = 128
 """Mebibytes that the guest gets."""
@@ -28,13 +28,6 @@ _CONSOLES = {
 }
 _MACHINES = {Architecture.X86_64: "pc", Architecture.AARCH64: "virt"}
 _CPUS = {Architecture.X86_64: "qemu64", Architecture.AARCH64: "cortex-a57"}
-
-
-class Accelerator(StrEnum):
-    """What runs the guest's code: libvirt's word for it."""
-
-    TCG = "qemu"
-    KVM = "kvm"
 
 
 def command_line(architecture: Architecture, more: str = "") -> str:
@@ -123,7 +116,7 @@ def qemu_arguments(
     serial = f"socket,id=agent,path={agent_socket},server=on,wait=off"
     return [
         f"qemu-system-{image.architecture}",
-        *("-accel", "kvm" if kvm else "tcg", "-machine", _MACHINES[image.architecture]),
+        *("-accel", accelerator.qemu, "-machine", _MACHINES[image.architecture]),
         *("-cpu", "host" if kvm else _CPUS[image.architecture], "-m", str(memory_mib)),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-kernel", str(image.kernel), "-initrd", str(image.initramfs)),

@@ -29,12 +29,12 @@ from harness.guests.daemon import NetlinkPort
 from harness.guests.host import GuestHost, RealGuest, Wanted
 from harness.guests.nic import DirectInterface, VirtualPort, VirtualPortType
 from harness.guests.tiny.image import Image
-from harness.guests.tiny.spec import Accelerator
 from harness.kernel import links
 from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family
 from harness.kernel.waiting import look_until
+from harness.machines.accelerator import Accelerator
 from harness.resource import Resource
 from harness.vsi.chart import chart
 from harness.vsi.events import Event, EventKind

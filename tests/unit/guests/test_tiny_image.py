@@ -4,7 +4,6 @@ import errno
 import importlib.util
 import json
 import shutil
-import sys
 import threading
 from pathlib import Path
 
@@ -12,16 +11,13 @@ import pytest
 
 from harness.errors import UnfitError, UsageError
 from harness.guests import DirectInterface, check
-from harness.guests.cache import cache_folder
 from harness.guests.schema import SCHEMAS
 from harness.guests.tiny import image as making
-from harness.guests.tiny import packages
-from harness.guests.tiny.cpio import File, archive
-from harness.guests.tiny.elf import needs
 from harness.guests.tiny.image import Image, image
-from harness.guests.tiny.packages import Apt, _graph
-from harness.guests.tiny.parts import Architecture
-from harness.guests.tiny.spec import Accelerator, command_line, qemu_arguments, tiny_domain
+from harness.guests.tiny.spec import command_line, qemu_arguments, tiny_domain
+from harness.machines.accelerator import Accelerator
+from harness.machines.architecture import Architecture
+from harness.machines.archive import apt
 from harness.parts import Mode
 
 VERSIONS = [["busybox-static", "1"], ["linux-image-cloud-amd64", "6"]]
@@ -43,83 +39,17 @@ def read_archive(data):
         at = -(-(at + fields[6]) // 4) * 4
 
 
-def test_archive():
-    """Folders stand before what is in them, whatever the lengths; the same every time."""
-    files = {"b/c/d": File(b"12345"), "a": File(b"", executable=True), "b/x": File(b"1234")}
-    written = archive(files, ("dev",))
-    assert written == archive(dict(reversed(files.items())), ("dev",))
-    found = read_archive(written)
-    assert list(found) == ["b", "b/c", "dev", "a", "b/c/d", "b/x"]
-    assert found["b"] == (0o40755, b"")
-    assert found["a"] == (0o100755, b"")
-    assert found["b/c/d"] == (0o100644, b"12345")
-
-
-def test_needs():
-    """A program's interpreter and libraries, from its own headers."""
-    program = needs(Path(sys.executable).resolve().read_bytes())
-    assert "ld-" in program.interpreter
-    assert any(x.startswith("libc.so") for x in program.libraries)
-
-
-@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\n", b"\x7fELF\x02\x01", b"\x7fELF\x01\x01" * 99])
-def test_needs_of_no_program(data):
-    with pytest.raises(ValueError, match="ELF"):
-        needs(data)
-
-
-# ---------------------------------------------------------------------- packages
-
-SIGNED = "deb http://deb.debian.org/debian bookworm main\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "taken"),
-    [
-        pytest.param("sources.list", SIGNED, True, id="list"),
-        pytest.param(
-            "sources.list.d/a.sources", "Types: deb\nURIs: http://x\n", True, id="sources"
-        ),
-        pytest.param("sources.list", "deb [trusted=yes] http://x y z\n", False, id="trusted"),
-        pytest.param("sources.list", f"# [trusted=yes]\n{SIGNED}", True, id="comment"),
-        pytest.param("sources.list.d/a.sources", "Types: deb\nTrusted: yes\n", False, id="Trusted"),
-        pytest.param(
-            "sources.list", "deb [ allow-insecure = true ] http://x y z", False, id="insecure"
-        ),
-        pytest.param("sources.list.d/a.list.bak", SIGNED, False, id="no-source"),
-    ],
-)
-def test_signed_sources_only(tmp_path, monkeypatch, name, text, taken):
-    """What need not be signed is no source of ours; without any other, that is said."""
-    monkeypatch.setattr(packages, "find_program", lambda name: f"/usr/bin/{name}")
-    file = tmp_path / "etc" / name
-    file.parent.mkdir(parents=True)
-    file.write_text(text)
-    if not taken:
-        with pytest.raises(UnfitError, match="no source of signed packages"):
-            Apt(tmp_path / "root", "amd64", etc=tmp_path / "etc")
-        return
-    Apt(tmp_path / "root", "amd64", etc=tmp_path / "etc")
-    assert (tmp_path / "root" / name).read_text() == text
-
-
 def test_without_apt(tmp_path, monkeypatch):
     """Where there is no apt, it is said what wants it, and nothing is left behind."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(
-        packages,
+        apt,
         "find_program",
         lambda name: (_ for _ in ()).throw(UnfitError(f"no {name}", remedy="")),
     )
-    with pytest.raises(UnfitError, match="tiny guest is made of Debian's packages"):
+    with pytest.raises(UnfitError, match="fetched with apt, and no apt-get"):
         image("x86_64", cache=tmp_path / "cache")
     assert [x.name for x in (tmp_path / "cache").iterdir()] == ["lock"]
-
-
-def test_depends():
-    """The first choice of each, and no virtual package's angle brackets followed as a name."""
-    text = "a\n  Depends: b\n |Depends: c\n  Depends: d\n  PreDepends: <e>\nb\n  Depends: f:any\n"
-    assert _graph(text) == {"a": ["b", "c", "<e>"], "b": ["f"]}
 
 
 # ---------------------------------------------------------------------- images
@@ -258,15 +188,6 @@ def test_no_place(cache, monkeypatch, number, remedy):
 def test_unknown_architecture(tmp_path):
     with pytest.raises(UsageError, match=r"no tiny guest for s390x.*x86_64, aarch64"):
         image("s390x", cache=tmp_path)
-
-
-def test_cache_folder(monkeypatch, tmp_path):
-    """XDG's folder; a relative one does not count."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder("guest") == tmp_path / "hairpin/guest"
-    monkeypatch.setenv("XDG_CACHE_HOME", "here")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert cache_folder("guest") == tmp_path / "home/.cache/hairpin/guest"
 
 
 # ---------------------------------------------------------------------- domains

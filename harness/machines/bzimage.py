@@ -13,6 +13,9 @@ import struct
 import zlib
 from collections.abc import Callable
 
+from harness.errors import UnfitError
+from harness.machines.compression import unzstd
+
 __all__ = ["unpacked_kernel"]
 
 _BOOT_SIGNATURE, _SIGNATURE_AT = b"HdrS", 0x202
@@ -34,7 +37,7 @@ def unpacked_kernel(data: bytes) -> bytes:
         if payload.startswith(magic):
             try:
                 found = unpack(payload)
-            except (ValueError, IndexError, lzma.LZMAError, zlib.error):
+            except (ValueError, IndexError, lzma.LZMAError, zlib.error, UnfitError):
                 return data
             bootable = _PVH_NOTE in found or _PVH_NOTE_32 in found
             return found if found.startswith(b"\x7fELF") and bootable else data
@@ -47,6 +50,10 @@ def _xz(data: bytes) -> bytes:
 
 def _gzip(data: bytes) -> bytes:
     return zlib.decompressobj(31).decompress(data)
+
+
+def _zstd(data: bytes) -> bytes:
+    return unzstd(data[:-4])  # behind it is the size of what is in it (scripts/Makefile.lib)
 
 
 def _lz4(data: bytes) -> bytes:
@@ -102,4 +109,5 @@ _FORMATS: dict[bytes, Callable[[bytes], bytes]] = {
     b"\x02!L\x18": _lz4,
     b"\xfd7zXZ\0": _xz,
     b"\x1f\x8b\x08": _gzip,
+    b"(\xb5/\xfd": _zstd,
 }

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from harness.guests.tiny.kernels import unpacked_kernel
+from harness.machines.bzimage import unpacked_kernel
 
 NOTE = struct.pack("<III4s", 4, 8, 18, b"Xen\0")
 # An ELF file as far as anybody looks: its beginning and the note with its PVH entry.

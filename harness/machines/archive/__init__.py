@@ -1,0 +1,1 @@
+"""Packages: of distributions' archives, with their signatures checked, and as files."""

@@ -1,0 +1,317 @@
+"""`hairpin vm`: a command, `hairpin run` unless another is given, under other kernels.
+
+.hairpin/20260102T030405-123/debian-bookworm/   results.json, junit.xml, evidence, …
+machine.json  output.txt  console.txt
+debian-trixie/     …
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HairpinError, KernelError, UnfitError, UsageError
+
+if TYPE_CHECKING:  # what a command needs is loaded when it runs
+    from harness.machines.accelerator import Choice
+    from harness.machines.kernel import Kernel
+    from harness.machines.outcome import Report
+    from harness.report.machines import MachineRow
+
+__all__ = ["EXIT_LOST", "EXIT_TIMED_OUT", "add_vm", "exit_status", "run_vm", "split_command"]
+
+EXIT_TIMED_OUT = 124
+"""The command was not done in time: what timeout(1) gives."""
+EXIT_LOST = 125
+"""The machine did not come up, or went before its command had ended."""
+_DIFFERS, _UNFIT = 1, 3
+# What a command in a machine gets of our environment, besides what begins with HAIRPIN_ and LC_.
+_KEPT = ("HOME", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONPATH", "TZ", "VIRTUAL_ENV", "USER")
+_SYSTEM_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+def split_command(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """What hairpin is told, and what is behind `--`, which for `hairpin vm` is a command."""
+    told = list(words)
+    if told[:1] == ["vm"] and "--" in told:
+        at = told.index("--")
+        return told[:at], tuple(told[at + 1 :])
+    return told, ()
+
+
+def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The command, for the command line."""
+    vm = commands.add_parser(
+        "vm",
+        help="the same under other kernels, in QEMU",
+        usage="hairpin vm [options] KERNEL... [-- COMMAND...]",
+        description="Boot each kernel in QEMU with this machine's files, beneath an overlay, and "
+        "run hairpin run in it, or COMMAND. Its status and what it reports come back. KVM is used "
+        "where it really works.",
+        epilog="Exit status: that of the command, of several the highest; 124 when one was not "
+        "done in time, 125 when a machine was lost; 1 also when a kernel complained in its log.",
+    )
+    vm.add_argument(
+        "kernels",
+        nargs="*",
+        metavar="KERNEL",
+        help="a name (debian:bookworm), an unpacked package or build tree, a .deb or .rpm file",
+    )
+    vm.add_argument("--list", action="store_true", help="the names there are, and what is cached")
+    vm.add_argument("--fresh", action="store_true", help="ask the archives again")
+    vm.add_argument("-j", "--jobs", type=_number, metavar="N", help="machines at a time")
+    vm.add_argument(
+        "--timeout", type=_number, default=900, metavar="S", help="seconds for the command (900)"
+    )
+    vm.add_argument(
+        "--boot-timeout", type=_number, default=90, metavar="S", help="seconds until it is up (90)"
+    )
+    vm.add_argument("--memory", type=_number, default=1024, metavar="MIB", help="(1024)")
+    vm.add_argument("--cpus", type=_number, default=1, metavar="N", help="of each machine (1)")
+    vm.add_argument(
+        "--accelerator",
+        choices=("auto", "kvm", "tcg"),
+        default="auto",
+        help="auto: KVM where a machine comes up with it, else TCG",
+    )
+    vm.add_argument("--append", default="", metavar="ARGS", help="more for the kernel's own line")
+    vm.add_argument("--output", type=Path, default=Path(".hairpin"), metavar="DIR")
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is none; allowed: 1 and more")
+    return int(text)
+
+
+def run_vm(arguments: argparse.Namespace) -> int:
+    """Run the command under each kernel; the exit status.
+
+    Raises UsageError for a kernel that there is not, UnfitError when this machine cannot.
+    """
+    from harness.kernel.privileges import ensure_namespaces
+    from harness.kernel.processes import find_program
+    from harness.machines.busybox import busybox
+    from harness.report.machines import MachineRow, print_machine
+    from harness.suite import hand_over, run_folder
+
+    if arguments.list:
+        return _list()
+    if not arguments.kernels:
+        raise UsageError("under which kernel? hairpin vm --list shows the names there are")
+    busybox()
+    find_program(f"qemu-system-{os.uname().machine}")
+    found = _find(arguments.kernels, fresh=arguments.fresh)
+    ensure_namespaces()  # before there are threads
+    _compile_ahead()
+    folder = run_folder(arguments.output).resolve()
+    jobs = min(len(found), arguments.jobs or max(1, _cpus() // arguments.cpus))
+    rows = [
+        MachineRow(word, "", folder, None, kernel)
+        for word, kernel in found.items()
+        if isinstance(kernel, HairpinError)
+    ]
+    try:
+        kernels = [x for x in found.values() if not isinstance(x, HairpinError)]
+        for row in _run_all(kernels, folder, arguments, jobs):
+            print_machine(row, quiet=jobs == 1)
+            rows.append(row)
+    finally:
+        hand_over(arguments.output)
+    print(f"Reports: {folder}")
+    return exit_status((row.report, row.error) for row in rows)
+
+
+def _find(words: Sequence[str], *, fresh: bool) -> dict[str, Kernel | HairpinError]:
+    """The kernels that the words mean; of one that is not to be had, why. Raises UsageError."""
+    from harness.machines.kernel import find_kernel
+
+    found: dict[str, Kernel | HairpinError] = {}
+    for word in words:
+        try:
+            kernel = find_kernel(word, fresh=fresh)
+            found[word] = kernel
+            if kernel.note:
+                print(f"{word}: {kernel.note}")
+        except UnfitError as error:  # the other kernels are run all the same
+            found[word] = error
+            print(f"{word}: not booted: {error}", file=sys.stderr)
+    return found
+
+
+def _run_all(
+    kernels: Sequence[Kernel], folder: Path, arguments: argparse.Namespace, jobs: int
+) -> Iterator[MachineRow]:
+    """Each as it ends. Whatever interrupts ends them all."""
+    from harness.report.machines import MachineRow
+
+    pending: dict[Future[Report], tuple[Kernel, Path]] = {}
+    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    try:
+        with ThreadPoolExecutor(max(1, jobs)) as pool:
+            for kernel, name in zip(kernels, _names(kernels), strict=True):
+                place = folder / name
+                place.mkdir()
+                future = pool.submit(_run_one, kernel, place, arguments, stop, live=jobs == 1)
+                pending[future] = kernel, place
+            try:
+                for future in as_completed(pending):
+                    kernel, place = pending[future]
+                    yield MachineRow(kernel.name, kernel.release, place, *_came_to(future))
+            except BaseException:
+                os.eventfd_write(stop, 1)
+                for future in pending:
+                    future.cancel()
+                raise
+    finally:
+        os.close(stop)
+
+
+def _list() -> int:
+    from harness.machines.kernel import catalogue
+
+    for listed in catalogue():
+        cached = ", ".join(
+            f"{x.release} ({x.size >> 20} MiB{'' if x.current else ', gone from the archive'})"
+            for x in listed.cached
+        )
+        print(f"{listed.name:32} {cached}".rstrip())
+    return 0
+
+
+def exit_status(results: Iterable[tuple[Report | None, HairpinError | None]]) -> int:
+    """The exit status that says the worst of what came of the machines."""
+    from harness.machines.outcome import Ended, TimedOut
+
+    worst = (0, 0)
+    for report, error in results:
+        if report is None:
+            found = (0, 2 if isinstance(error, UsageError) else _UNFIT)
+        elif isinstance(report.outcome, Ended):
+            found = (0, report.outcome.status or (_DIFFERS if report.troubles else 0))
+        elif isinstance(report.outcome, TimedOut):
+            found = (1, EXIT_TIMED_OUT)
+        else:
+            found = (2, EXIT_LOST)
+        worst = max(worst, found)
+    return worst[1]
+
+
+def _came_to(future: Future[Report]) -> tuple[Report | None, HairpinError | None]:
+    try:
+        return future.result(), None
+    except (UnfitError, UsageError, KernelError) as error:  # others of the matrix go on
+        return None, error
+
+
+def _run_one(
+    kernel: Kernel, place: Path, arguments: argparse.Namespace, stop: int, *, live: bool
+) -> Report:
+    from harness.machines.initramfs import Order
+    from harness.machines.machine import Limits, run_machine
+    from harness.machines.qemu import Sizes
+    from harness.report.machines import write_machine
+
+    command = arguments.inside or (sys.executable, "-P", "-m", "harness", "run")
+    with _kept(place), (place / "output.txt").open("wb", buffering=0) as file:
+        report = run_machine(
+            kernel,
+            Order(tuple(command), Path.cwd(), place, _environment(place)),
+            say=_teller(file.write, place, live=live),
+            sizes=Sizes(arguments.cpus, arguments.memory),
+            limits=Limits(arguments.boot_timeout, arguments.timeout),
+            stop=stop,
+            accelerator=_asked(arguments.accelerator),
+            kernel_arguments=arguments.append,
+        )
+        write_machine(report, kernel, place)
+    return report
+
+
+@contextmanager
+def _kept(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnfitError(
+            f"what comes back cannot be kept in {place} ({error.strerror})",
+            remedy="make room there, or choose another folder with --output",
+        ) from error
+
+
+def _asked(word: str) -> Choice | None:
+    from harness.machines.accelerator import Accelerator, Choice
+
+    if word == "auto":
+        return None
+    return Choice(Accelerator.KVM if word == "kvm" else Accelerator.TCG, "as asked")
+
+
+def _teller(keep: Callable[[bytes], object], place: Path, *, live: bool) -> Callable[[bytes], None]:
+    def tell(data: bytes) -> None:
+        with _kept(place):  # here, as only we know what for it was
+            keep(data)
+        if live:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+
+    return tell
+
+
+def _environment(place: Path) -> dict[str, str]:
+    """What the command gets: of ours what is true there, too."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith(("HAIRPIN_", "LC_"))
+    }
+    paths = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
+    colour = {"FORCE_COLOR": "1"} if sys.stdout.isatty() and "NO_COLOR" not in kept else {}
+    try:
+        columns = {"COLUMNS": str(os.get_terminal_size(sys.stdout.fileno()).columns)}
+    except (OSError, ValueError):
+        columns = {}
+    return {
+        "HOME": "/root",
+        **columns,
+        **colour,
+        **kept,
+        "PATH": os.pathsep.join(dict.fromkeys(filter(None, [*paths, *_SYSTEM_PATHS]))),
+        "TERM": "dumb",
+        "PYTHONDONTWRITEBYTECODE": "1",  # it would be lost with the machine
+        "HAIRPIN_FOLDER": str(place),
+        "HAIRPIN_DMESG": "1",
+    }
+
+
+def _names(kernels: Sequence[Kernel]) -> list[str]:
+    """A folder's name for each: that of the catalogue, else the release."""
+    names: list[str] = []
+    for kernel in kernels:
+        path = "/" in kernel.name or Path(kernel.name).exists()
+        name = free = kernel.release if path else kernel.name.replace(":", "-")
+        number = 2
+        while free in names:
+            free = f"{name}-{number}"
+            number += 1
+        names.append(free)
+    return names
+
+
+def _cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _compile_ahead() -> None:
+    """Compile what has changed of hairpin: a machine would do it at each boot, and slowly."""
+    import compileall
+
+    package = Path(__file__).parent
+    if os.access(package, os.W_OK) and not sys.dont_write_bytecode:
+        compileall.compile_dir(package, quiet=2)

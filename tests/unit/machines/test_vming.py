@@ -1,0 +1,139 @@
+"""`hairpin vm`: its words, its exit status, what it says of each machine."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.errors import UnfitError, UsageError
+from harness.machines.kernel import Kernel
+from harness.machines.oops import troubles_in
+from harness.machines.outcome import Ended, Lost, Report, TimedOut
+from harness.report.machines import MachineRow, machine_lines
+from harness.vming import exit_status, split_command
+
+
+def report(outcome, *, log="", early="", console=""):
+    return Report(
+        outcome, "tcg", "no KVM", 2.5, 9.0, console, troubles_in(log), early=troubles_in(early)
+    )
+
+
+PANIC = "Kernel panic - not syncing: x"
+COMPLAINT = "[  1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:1 f+0x1/0x2"
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "command"),
+    [
+        ("vm a b", "vm a b", ""),
+        ("vm a -j 2 -- ls -l -- x", "vm a -j 2", "ls -l -- x"),
+        ("run -k x -- y", "run -k x -- y", ""),
+    ],
+)
+def test_what_is_behind_the_dashes(words, told, command):
+    assert split_command(words.split()) == (told.split(), tuple(command.split()))
+
+
+@pytest.mark.parametrize(
+    ("results", "status"),
+    [
+        ([(report(Ended(0)), None)], 0),
+        ([(report(Ended(0)), None), (report(Ended(7)), None)], 7),
+        ([(report(Ended(0), log=COMPLAINT), None)], 1),
+        ([(report(Ended(0), early=COMPLAINT), None)], 0),
+        ([(report(Ended(5), log=COMPLAINT), None)], 5),
+        ([(report(Ended(200)), None), (report(TimedOut(1)), None)], 124),
+        ([(report(TimedOut(1)), None), (report(Lost("panicked")), None)], 125),
+        ([(None, UnfitError("no", remedy="do")), (report(Ended(1)), None)], 3),
+        ([(None, UsageError("no"))], 2),
+        ([], 0),
+    ],
+)
+def test_the_worst_is_the_exit_status(results, status):
+    assert exit_status(results) == status
+
+
+def row(tmp_path, found, error=None):
+    return MachineRow("debian:bookworm", "6.1.0-56-amd64", tmp_path, found, error)
+
+
+def test_what_is_said_of_a_machine(tmp_path):
+    (tmp_path / "output.txt").write_text("one\ntwo\n")
+    lines = machine_lines(row(tmp_path, report(Ended(1), log=COMPLAINT)), quiet=False)
+    assert lines == [
+        "debian:bookworm (6.1.0-56-amd64): exit status 1",
+        "  tcg (no KVM), up in 2.5 s, 9.0 s in all",
+        "  the kernel complained: warning: WARNING: CPU: 0 PID: 1 at net/core/dev.c:1 f+0x1/0x2",
+        "  the end of its output:",
+        "    one",
+        "    two",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "says", "then"),
+    [
+        (report(TimedOut(9), console="last"), "not done within 9 s", "    last"),
+        (report(Lost("panicked: x")), "lost: it panicked: x", "    (nothing)"),
+        (
+            report(Lost("panicked: x"), log="Kernel panic - not syncing: x"),
+            "lost: ",
+            "Kernel panic",
+        ),
+    ],
+)
+def test_what_is_said_of_a_machine_that_is_lost(tmp_path, found, says, then):
+    lines = machine_lines(row(tmp_path, found), quiet=True)
+    assert says in lines[0]
+    assert then in lines[-1]
+
+
+def test_a_kernel_that_was_not_booted(tmp_path):
+    error = UnfitError("it has no 9p", remedy="take another")
+    assert machine_lines(row(tmp_path, None, error), quiet=True) == [
+        "debian:bookworm (6.1.0-56-amd64): no result: it has no 9p; take another"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("vm /nowhere/at/all", "there is no /nowhere/at/all"),
+        ("vm debian:potato", "there is no kernel named debian:potato"),
+        ("vm", "under which kernel?"),
+        ("vm debian:bookworm --bogus", "unknown argument --bogus; see hairpin vm --help"),
+    ],
+)
+def test_words_that_make_no_sense(words, says, capsys, monkeypatch):
+    monkeypatch.setattr("harness.machines.busybox.busybox", lambda: b"")
+    monkeypatch.setattr("harness.kernel.processes.find_program", lambda name: name)
+    assert main(words.split()) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--timeout 0", "--memory x", "-j -1", "--cpus 1.5"])
+def test_numbers(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["vm", "k", *option.split()])
+    assert "allowed: 1 and more" in capsys.readouterr().err
+
+
+def test_without_qemu(monkeypatch, capsys):
+    def missing(name):
+        raise UnfitError(f"there is no {name} here", remedy="apt install qemu-system-x86")
+
+    monkeypatch.setattr("harness.machines.busybox.busybox", lambda: b"")
+    monkeypatch.setattr("harness.kernel.processes.find_program", missing)
+    assert main(["vm", "debian:bookworm"]) == 3
+    assert "apt install qemu-system-x86" in capsys.readouterr().err
+
+
+def test_folders_have_names_of_their_own():
+    from harness.vming import _names
+
+    def kernel(name):
+        return Kernel(name, "6.1", Path("x"), Path("x"), None, "x86_64")
+
+    names = _names([kernel("debian:sid"), kernel("/a/b"), kernel("/c/d")])
+    assert names == ["debian-sid", "6.1", "6.1-2"]
