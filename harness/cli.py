@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import DifferenceError, HairpinError, UsageError
+from harness.matrixing import add_matrix, run_matrix
 from harness.vsing import add_vsi, run_vsi
 
 __all__ = ["main"]
@@ -95,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_guests(commands)
     add_vsi(commands)
+    add_matrix(commands)
     return parser
 
 
@@ -337,6 +339,11 @@ def _compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     return EXIT_DIFFERS if comparison.changes else 0
 
 
+def _matrix(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest, "matrix")
+    return run_matrix(arguments)
+
+
 def _vsi(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     if arguments.action != "test":  # whose further arguments are pytest's
         _refuse(rest, f"vsi {arguments.action}")
@@ -357,6 +364,7 @@ _COMMANDS = {
     "bench": _bench,
     "guests": _guests,
     "vsi": _vsi,
+    "matrix": _matrix,
 }
 
 
