@@ -4,11 +4,14 @@
 Python the machine has. Called by run.sh.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 DATA = Path(os.environ.get("TMT_TEST_DATA", "."))
 RUN = DATA / "hairpin" / "last"
@@ -18,7 +21,7 @@ WHOLE = {0: "pass", 1: "fail", 3: "skip"}
 MEANING = {2: "wrong usage", 3: "not possible on this machine: see output.txt", 130: "interrupted"}
 
 
-def section_result(outcomes):
+def section_result(outcomes: Counter[str]) -> str:
     """What tmt calls it: the worst counts, and what was skipped only when nothing else is."""
     if any(outcome in outcomes for outcome in BAD):
         return "fail"
@@ -27,7 +30,7 @@ def section_result(outcomes):
     return "skip" if set(outcomes) == {"skipped"} else "pass"
 
 
-def results(status):
+def results(status: int) -> list[dict[str, Any]]:
     """All results, as `results.yaml` of tmt has them (JSON is YAML)."""
     logs = [str((RUN / name).relative_to(DATA)) for name in REPORTS if (RUN / name).exists()]
     whole = {"name": "/", "result": WHOLE.get(status, "error"), "log": logs}
@@ -37,7 +40,7 @@ def results(status):
         return [whole]
     run = json.loads((RUN / "results.json").read_text(encoding="utf-8"))
     whole["note"] = [*whole.get("note", []), f"kernel {run['kernel']}, {run['backend']}"]
-    sections = {}
+    sections: dict[str, Counter[str]] = {}
     for record in run["records"]:
         sections.setdefault(record["section"], Counter())[record["outcome"]] += 1
     return [whole] + [
