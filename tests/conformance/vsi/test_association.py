@@ -10,6 +10,7 @@ c [QEMU] -- macvtap --- low2 ------'
 import pytest
 
 pytest.importorskip("lxml")
+pytest.importorskip("libvirt")
 
 from uuid import UUID
 

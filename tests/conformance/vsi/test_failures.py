@@ -12,6 +12,7 @@ import re
 import pytest
 
 pytest.importorskip("lxml")
+pytest.importorskip("libvirt")
 
 from harness.kernel.netns import all_at_once
 from harness.vsi.facts import Dialect

@@ -10,6 +10,7 @@ import re
 import pytest
 
 pytest.importorskip("lxml")
+pytest.importorskip("libvirt")
 
 from harness.kernel.waiting import look_until
 from harness.vsi.events import EventKind

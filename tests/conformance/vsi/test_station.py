@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 pytest.importorskip("lxml")
+pytest.importorskip("libvirt")
 
 from harness.errors import CommandError, UnfitError
 from harness.guests.daemon import NetlinkPort
