@@ -24,8 +24,9 @@ from harness.report.exchange import Exchange, print_exchanges, write_exchange
 if TYPE_CHECKING:
     from harness.vsi.facts import Dialect
     from harness.vsi.station import Attempt, StationBed
+    from harness.vsi.station.pair import StationPair
 
-__all__ = ["Exchanges", "exchanges", "own_station", "station"]
+__all__ = ["Exchanges", "exchanges", "own_station", "station", "station_pair"]
 
 _CPUS = os.sched_getaffinity(0)  # a testbed may pin us, and with us what we start, to one CPU
 _exchanges = pytest.StashKey["Exchanges"]()
@@ -115,6 +116,16 @@ def _new(**what: Any) -> StationBed:
         pytest.skip(str(error))
 
 
+def _new_pair(dialect: Dialect) -> StationPair:
+    try:
+        from harness.guests.tiny.image import image
+        from harness.vsi.station.pair import StationPair
+
+        return StationPair(image(), dialect=dialect)
+    except UnfitError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
 def station(
     request: pytest.FixtureRequest, exchanges: Exchanges
@@ -161,6 +172,17 @@ def own_station(
             return bed
 
         yield make
+
+
+@pytest.fixture
+def station_pair(request: pytest.FixtureRequest) -> Iterator[Callable[[Dialect], StationPair]]:
+    """A factory: ``station_pair(dialect)`` is two hosts at one switch, for guests that move.
+
+    Skips as `station` does.
+    """
+    fit(request.config)
+    with ExitStack() as undo:
+        yield lambda dialect: undo.enter_context(_new_pair(dialect))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -33,7 +33,12 @@ _REMEDIES = (
     ),
     (
         r"sending of PortProfileRequest failed",
-        "802.1Qbh takes a NIC with port profiles, 802.1Qbg takes lldpad",
+        (
+            "802.1Qbh takes a NIC with port profiles; 802.1Qbg takes lldpad, set up for the link, "
+            "and a switch that sends an EVB TLV (libvirt's log says which is missing; where it "
+            "does not, libvirtd has a netlink port that it cannot use: start it again some "
+            "minutes later)"
+        ),
     ),
     (
         r"No matching objects found",

@@ -41,7 +41,8 @@ _WORST_FIRST = (
 )
 # What pytest's -k takes for a word; anything else is a syntax error there.
 _KEYWORD = re.compile(r"[\w:+\-.\[\]\\/]+")
-_GUESTS = "guests/"  # the folder of the suite that `hairpin run` leaves to `hairpin guests`
+# Folders of the suite that `hairpin run` leaves to other commands.
+_COMMANDS = {"guests": "hairpin guests", "vsi": "hairpin vsi test"}
 _OPERATORS = frozenset({"and", "or", "not"})
 
 
@@ -235,7 +236,7 @@ def reproduce(record: Record) -> str:
     """
     if record.case.startswith((".", "/")):
         return f"hairpin run {shlex.quote(record.case)}"
-    command = "hairpin guests" if record.case.startswith(_GUESTS) else "hairpin run"
+    command = _COMMANDS.get(record.case.partition("/")[0], "hairpin run")
     name = record.case.rpartition("::")[2]
     words = [word for word in _KEYWORD.findall(name) if word not in _OPERATORS]
     return f"{command} -k {shlex.quote(' and '.join(words))}" if words else command

@@ -105,3 +105,11 @@ def test_own_test_without_a_docstring(hairpin, tmp_path):
     result = hairpin("run", "test_mine.py")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "mine" in result.stdout.splitlines()
+
+
+def test_without_libvirts_client(hairpin):
+    """What takes it skips, and keeps nothing else from running: a fresh clone has none."""
+    done = hairpin(
+        *("run", "--collect-only", "-q"), plugin="import sys\nsys.modules['libvirt'] = None\n"
+    )
+    assert done.returncode == 0, done.stdout[-2000:]

@@ -16,7 +16,7 @@ from harness.guests.domain import Interface, parse_domain
 from harness.guests.host import GuestHost, Host, RealGuest
 from harness.guests.migration.delivery import Delivery, Move, delivery, moves
 from harness.guests.migration.echoes import EchoStream, number_of
-from harness.guests.migration.pair import EXTERNAL, HostPair
+from harness.guests.migration.pair import EXTERNAL, HostPair, Pair
 from harness.guests.nic import DirectInterface
 from harness.kernel.netns import on_thread
 from harness.kernel.recording import FdbMoves, Heard, Recording
@@ -146,7 +146,7 @@ class Moving:
         return self.target.adopt(wanted, self.target.connection.find(self.guest.name))
 
 
-def begin(pair: HostPair, guest: RealGuest, order: Order = Order()) -> Moving:
+def begin(pair: Pair, guest: RealGuest, order: Order = Order()) -> Moving:
     """Begin to move a guest to the other host of `pair`."""
     source, target = guest.host, pair.other(guest.host)
     flags, parameters = _asked(pair, guest, target, order)
@@ -167,7 +167,7 @@ def begin(pair: HostPair, guest: RealGuest, order: Order = Order()) -> Moving:
 
 
 def _asked(
-    pair: HostPair, guest: RealGuest, target: GuestHost, order: Order
+    pair: Pair, guest: RealGuest, target: GuestHost, order: Order
 ) -> tuple[int, dict[str, Any]]:
     """Flags and parameters for libvirt."""
     flags: int = libvirt.VIR_MIGRATE_LIVE

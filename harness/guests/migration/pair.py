@@ -36,7 +36,7 @@ from harness.kernel.processes import Family
 from harness.parts import Guest, Mode, Port
 from harness.resource import Resource
 
-__all__ = ["EXTERNAL", "LOWER", "NAMES", "SPARE", "HostPair"]
+__all__ = ["EXTERNAL", "LOWER", "NAMES", "SPARE", "HostPair", "Pair"]
 
 NAMES = ("hosta", "hostb")
 LOWER = "lower"
@@ -56,7 +56,29 @@ _STREAM_IPS = ("192.0.2.1", "192.0.2.2")
 _OCCUPANT = 50
 
 
-class HostPair(Resource):
+class Pair(Resource):
+    """Two hosts of one family of processes, between which guests move."""
+
+    hosts: tuple[GuestHost, GuestHost]
+
+    def other(self, host: Host) -> GuestHost:
+        """The one that is not `host`."""
+        return self.hosts[host is self.hosts[0]]
+
+    def uri_for_the_other(self, host: GuestHost) -> str:
+        """What the other host's libvirtd connects to, to reach this one's."""
+        return f"qemu+unix:///system?socket={self._path(host, config.SOCKET)}"
+
+    def socket_for_both(self, host: GuestHost, name: str) -> str:
+        """A path for a socket of `host` that means the same on both."""
+        return self._path(host, f"{FOLDER}/{name}.migration")
+
+    @staticmethod
+    def _path(host: GuestHost, inside: str) -> str:
+        return f"/proc/{host.libvirtd.pid_inside}/root{inside}"
+
+
+class HostPair(Pair):
     """Two hosts, up. Use it in a `with` statement.
 
     Raises UnfitError where libvirt, QEMU or what a guest is made of is missing.
@@ -159,10 +181,6 @@ class HostPair(Resource):
             for scope in ("all", "default"):
                 ns.sysctl(f"net.ipv6.conf.{scope}.disable_ipv6", str(int(not on)))
 
-    def other(self, host: Host) -> GuestHost:
-        """The one that is not `host`."""
-        return self.hosts[host is self.hosts[0]]
-
     def guest(self, name: str) -> RealGuest:
         """The guest of this name, wherever it is by now. Raises KeyError."""
         return {**self.hosts[0].guests, **self.hosts[1].guests}[name]
@@ -199,18 +217,6 @@ class HostPair(Resource):
         """The guest as others address it."""
         mac = guest.wanted.interfaces[0].mac
         return Party(mac, _GUEST_IP.format(int(mac[-2:], 16)))
-
-    def uri_for_the_other(self, host: GuestHost) -> str:
-        """What the other host's libvirtd connects to, to reach this one's."""
-        return f"qemu+unix:///system?socket={self._path(host, config.SOCKET)}"
-
-    def socket_for_both(self, host: GuestHost, name: str) -> str:
-        """A path for a socket of `host` that means the same on both."""
-        return self._path(host, f"{FOLDER}/{name}.migration")
-
-    @staticmethod
-    def _path(host: GuestHost, inside: str) -> str:
-        return f"/proc/{host.libvirtd.pid_inside}/root{inside}"
 
     def cut_stream(self, *, mended: bool = False) -> None:
         """Take the link down that memory goes over, or up again."""

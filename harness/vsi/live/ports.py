@@ -66,9 +66,19 @@ class Port(Resource):
         Raises KernelError, as `write` does, when the link is gone.
         """
 
-    @abstractmethod
     def write(self, frame: bytes) -> bool:
         """Send a frame; False when the kernel did not take it: the link is down, or no room."""
+        try:
+            self._send(frame)
+        except OSError as error:
+            if error.errno in _NOT_TAKEN:
+                return False
+            raise _refused("write to", self.name, error) from error
+        return True
+
+    @abstractmethod
+    def _send(self, frame: bytes) -> None:
+        """Hand a frame to the kernel. Raises OSError."""
 
 
 class TapPort(Port):
@@ -107,15 +117,8 @@ class TapPort(Port):
         except OSError as error:
             raise _refused("read from", self.name, error) from error
 
-    def write(self, frame: bytes) -> bool:
-        """See Port."""
-        try:
-            os.write(self._tun.fd, frame)
-        except OSError as error:
-            if error.errno in _NOT_TAKEN:
-                return False
-            raise _refused("write to", self.name, error) from error
-        return True
+    def _send(self, frame: bytes) -> None:
+        os.write(self._tun.fd, frame)
 
     def close(self) -> None:
         """Remove the device; idempotent."""
@@ -163,15 +166,8 @@ class PacketPort(Port):
                 return with_tag(data[_VNET_HEADER:], ancillary)
         return self._pieces.popleft()
 
-    def write(self, frame: bytes) -> bool:
-        """See Port."""
-        try:
-            self._socket.send(_NO_HEADER + frame)
-        except OSError as error:
-            if error.errno in _NOT_TAKEN:
-                return False
-            raise _refused("write to", self.name, error) from error
-        return True
+    def _send(self, frame: bytes) -> None:
+        self._socket.send(_NO_HEADER + frame)
 
     def close(self) -> None:
         """Close the socket; idempotent."""

@@ -34,6 +34,7 @@ from harness.kernel import links
 from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family
+from harness.kernel.waiting import look_until
 from harness.resource import Resource
 from harness.vsi.chart import chart
 from harness.vsi.events import Event, EventKind
@@ -41,7 +42,9 @@ from harness.vsi.facts import Command, Dialect, EcpFrame, LldpFrame, Vsi, manage
 from harness.vsi.faults import Faults
 from harness.vsi.live import EvbSwitch, Passed, TapPort
 from harness.vsi.lldp_machine import EvbPolicy
+from harness.vsi.station.beginning import AGREED_WITHIN, agreed, begin_link
 from harness.vsi.station.lldpad import Lldpad, Station
+from harness.vsi.station.logs import about, names
 from harness.vsi.station.vdptool import VdpTool
 from harness.vsi.types import VsiTypes
 from harness.vsi.vdp_machine import VsiState
@@ -54,8 +57,8 @@ EXTERNAL_IP = "10.107.0.200"
 
 _PREFIX = 16
 _UPLINK = "external"
-_AGREED_WITHIN = 10.0  # seconds; lldpad sends its first LLDPDU after one
-_HEARD_WITHIN = 5.0
+_HEARD_WITHIN = 5.0  # seconds
+_SAID_WITHIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -141,13 +144,10 @@ class StationBed(Resource):
             switch = EvbSwitch(opened, uplink=uplink, types=types, policy=policy, faults=faults)
             undo.pop_all()
         for port in self.ports:
-            # lldpad begins where a link's state is up, which a TAP's is when it was down once.
-            self.plug(port, on=False)
-            self._set_link(self.ns, port, up=True)
-            self.plug(port, on=True)
-        self._set_link(self.outside, _UPLINK, up=True)
+            begin_link(self.ns, port, self._wires[port])
         index = link_state(self.outside, _UPLINK).index
-        self.outside.rtnl.transact([links.add_address(EXTERNAL_IP, _PREFIX, index=index)])
+        up = links.set_link(_UPLINK, index=index, up=True)
+        self.outside.rtnl.transact([up, links.add_address(EXTERNAL_IP, _PREFIX, index=index)])
         return switch
 
     def _check_port(self, wanted: NetlinkPort) -> None:
@@ -175,14 +175,11 @@ class StationBed(Resource):
     def wait_until_agreed(self, *, since: int = 0) -> None:
         """Until lldpad and the switch have agreed, on every port where lldpad is to speak.
 
-        Reflective relay is what they agree upon last; in the draft lldpad then sends an ECPDU with
-        nothing in it. Raises SilenceError.
+        Raises SilenceError.
         """
         for station in self._stations:
             if station.enabled and station.reflective_relay:
-                seen = [_relay_is_on, _acknowledged][: 1 + (station.dialect is Dialect.DRAFT)]
-                for what in seen:
-                    self.wait_for(what, port=station.link, since=since, within=_AGREED_WITHIN)
+                agreed(self.switch, self.lldpad, station, since=since)
 
     def become(self, stations: Sequence[Station]) -> None:
         """Start lldpad again with these, and agree anew. Guests' associations end."""
@@ -287,7 +284,7 @@ class StationBed(Resource):
     def wait_until_heard(self, *, since: int) -> None:
         """Until lldpad has spoken by LLDP on every port since that mark. Raises SilenceError."""
         for port in self.ports:
-            self.wait_for(_is_lldp, port=port, since=since, within=_AGREED_WITHIN)
+            self.wait_for(_is_lldp, port=port, since=since, within=AGREED_WITHIN)
 
     def state(self, nic: DirectInterface) -> VsiState:
         """What the switch makes of the VSI of `nic` now."""
@@ -330,23 +327,28 @@ class StationBed(Resource):
         """
         return self.host.start(Wanted(_name(nic), (nic,), paused=paused), bound=bound)
 
-    def attempt(self, nic: DirectInterface) -> Attempt:
-        """Start a guest with this NIC, and tell what becomes of it; where it starts, it stays."""
+    def attempt(self, nic: DirectInterface, *, until: str = "") -> Attempt:
+        """Start a guest with this NIC, and tell what becomes of it; where it starts, it stays.
+
+        lldpad may go on when libvirt has its answer: its log is waited for until it matches the
+        pattern `until`, for some seconds.
+        """
         begun = time.monotonic()
         error = None
         before, said = len(self.host.libvirtd.log()), len(self._lldpad.log if self._lldpad else "")
+
+        def told() -> str:
+            log = self._lldpad.log[said:] if self._lldpad else ""
+            return "\n".join(line for line in log.splitlines() if names(nic.source, line))
+
         try:
             self.start(nic)
         except LibvirtError as refused:
             error = refused
         seconds = time.monotonic() - begun
-        logged = _about(self.host.libvirtd.log()[before:], nic.source)
-        told = "\n".join(
-            line
-            for line in (self._lldpad.log if self._lldpad else "")[said:].splitlines()
-            if _names(nic.source, line)
-        )
-        return Attempt(nic.source, seconds, error, logged, told)
+        logged = about(self.host.libvirtd.log()[before:], nic.source)
+        lldpad = look_until(told, lambda log: bool(re.search(until, log)), within=_SAID_WITHIN)
+        return Attempt(nic.source, seconds, error, logged, lldpad)
 
     def address(self, guest: RealGuest, ip: str) -> None:
         """Give a guest's first NIC an address, and have it forget its neighbours."""
@@ -374,11 +376,6 @@ class StationBed(Resource):
         """Plug a lower device's wire in or out; lldpad is told by the kernel."""
         self._wires[port].set_carrier(on=on)
 
-    @staticmethod
-    def _set_link(ns: NetNS, name: str, *, up: bool) -> None:
-        index = link_state(ns, name).index
-        ns.rtnl.transact([links.set_link(name, index=index, up=up)])
-
     def close(self) -> None:
         """Take everything down; idempotent."""
         self._undo.close()
@@ -396,41 +393,11 @@ def vsi_of(nic: DirectInterface) -> Vsi:
     return Vsi(manager, port.type_id, port.type_version, port.instance_id.bytes)
 
 
-def _relay_is_on(event: Event) -> bool:
-    return event.kind is EventKind.RELAY and event.text.endswith("on")
-
-
 def _is_lldp(event: Event) -> bool:
     """A goodbye is none."""
     frame = event.frame
     return event.kind is EventKind.HEARD and isinstance(frame, LldpFrame) and bool(frame.ttl)
 
 
-def _acknowledged(event: Event) -> bool:
-    frame = event.frame
-    return event.kind is EventKind.SENT and isinstance(frame, EcpFrame) and frame.acknowledge
-
-
 def _name(nic: DirectInterface) -> str:
     return f"{nic.source}-{nic.mac.replace(':', '')[-4:]}"
-
-
-def _about(log: str, link: str) -> str:
-    """What libvirt's log has about a macvtap on `link`, of all that its threads wrote at once.
-
-    A thread names the macvtap that it makes first (virNetDevMacVLanCreate), then the link.
-    """
-    now: dict[str, list[str]] = {}
-    parts: list[list[str]] = []
-    for line in log.splitlines():
-        _, _, rest = line.partition(": ")
-        thread, _, said = rest.partition(": ")
-        if "created device" in said or thread not in now:
-            now[thread] = []
-            parts.append(now[thread])
-        now[thread].append(said)
-    return "\n".join("\n".join(part) for part in parts if _names(link, "\n".join(part)))
-
-
-def _names(link: str, text: str) -> bool:
-    return re.search(rf"\b{re.escape(link)}\b", text) is not None

@@ -250,6 +250,6 @@ def markdown(failures: Iterable[Failure] = FAILURES) -> str:
 
 def _shown(pattern: str) -> str:
     """A pattern as the words that it stands for."""
-    for part, words in ((r"\S+", "…"), (".*", "…"), (r"\d+", "N"), ("\\", "")):
+    for part, words in ((r"\S+", "…"), (r"\w+", "…"), (".*", "…"), (r"\d+", "N"), ("\\", "")):
         pattern = pattern.replace(part, words)
     return f"`{pattern.strip()}`" if pattern else ""

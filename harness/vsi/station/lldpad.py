@@ -82,12 +82,9 @@ class Station:
 
 
 def configuration(stations: Sequence[Station]) -> str:
-    """Lldpad's configuration file. `version` and `dcbx_version` it demands (check_cfg_file)."""
+    """The configuration file that says so."""
     groups = "".join(station.text for station in stations)
-    return (
-        'dcbx : { version = "1.0"; dcbx_version = 2; };\n'
-        f"nearest_customer_bridge : {{\n{groups}}};\n"
-    )
+    return f"nearest_customer_bridge : {{\n{groups}}};\n"
 
 
 class Lldpad(Resource):
@@ -152,8 +149,12 @@ class Lldpad(Resource):
     @property
     def log(self) -> str:
         """What it has written so far, at all its starts; at its highest level."""
-        now = "" if self._process is None else self._process.stdout + self._process.stderr
-        return "".join([*self._logs, now])
+        return "".join([*self._logs, self.log_of_now])
+
+    @property
+    def log_of_now(self) -> str:
+        """What it has written since its last start."""
+        return "" if self._process is None else self._process.stdout + self._process.stderr
 
     def path(self, inside: str) -> Path:
         """A file of its own, as every process of the machine can reach it."""

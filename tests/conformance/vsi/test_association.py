@@ -14,6 +14,7 @@ pytest.importorskip("libvirt")
 
 from uuid import UUID
 
+from harness.kernel.netns import all_at_once
 from harness.vsi.events import EventKind
 from harness.vsi.facts import Command, EcpFrame, FilterFormat, FilterInfo
 from harness.vsi.station.bed import EXTERNAL_IP, vsi_of
@@ -90,14 +91,19 @@ def test_heard(bed, words):
 
 
 def test_many(bed):
-    """Each guest has its VSI, and the end of one is not that of another."""
-    nics = [bed.nic() for _ in range(3)]
-    guests = [bed.start(nic) for nic in nics]
-    assert [bed.state(nic) for nic in nics] == [ASSOCIATED] * 3
+    """Six at once: each guest has its VSI, and the end of one is not that of another.
+
+    Answers of the switch share an ECPDU where several wait for their turn.
+    """
+    nics = [bed.nic() for _ in range(6)]
+    all_at_once([lambda nic=nic: bed.start(nic) for nic in nics])
+    assert [bed.state(nic) for nic in nics] == [ASSOCIATED] * 6
     since = bed.switch.mark
-    guests[1].close()
-    bed.wait_for_states(nics[1], UNASSOCIATED, since=since)
-    assert [bed.state(nic) for nic in nics] == [ASSOCIATED, UNASSOCIATED, ASSOCIATED]
+    guests = [g for g in bed.host.guests.values() if g.wanted.interfaces != (nics[0],)]
+    all_at_once([guest.close for guest in guests])
+    for nic in nics[1:]:
+        bed.wait_for_states(nic, UNASSOCIATED, since=since)
+    assert [bed.state(nic) for nic in nics] == [ASSOCIATED] + [UNASSOCIATED] * 5
 
 
 def test_plugged(bed):

@@ -39,6 +39,10 @@ def attempt(attempts, own_station, exchanges):
     return attempt
 
 
+def at(pattern, link):
+    return pattern.replace("LINK", rf"\b{link}\b")
+
+
 def all_attempts(dialect, own_station, exchanges):
     from harness.vsi.station import Station
 
@@ -59,7 +63,7 @@ def all_attempts(dialect, own_station, exchanges):
 
     def start(case):
         nic = bed.nic(ports[case.name])
-        tried = bed.attempt(nic)
+        tried = bed.attempt(nic, until=at(case.lldpad, nic.source))
         found[case.name] = tried, bed.state(nic), len(bed.asked(nic))
 
     all_at_once([lambda case=case: start(case) for case in cases])
@@ -74,7 +78,7 @@ def test_told(failure, attempt):
     tried, state, requests = attempt(failure)
 
     def there(pattern, text):
-        return re.search(pattern.replace("LINK", rf"\b{tried.port}\b"), text)
+        return re.search(at(pattern, tried.port), text)
 
     if failure.said:
         assert tried.error is not None, "it started"

@@ -190,6 +190,8 @@ def test_broken_promises_count_only_what_is_documented_otherwise():
         ("test_plain", "hairpin run -k test_plain"),
         ("flow[a → b and c]", "hairpin run -k 'flow[a and b and c]'"),
         ("→", "hairpin run"),
+        ("guests/test_mtu.py::test_x[a]", "hairpin guests -k 'test_x[a]'"),
+        ("vsi/test_later.py::test_x", "hairpin vsi test -k test_x"),
         ("./test_mine.py::test_x[a b]", "hairpin run './test_mine.py::test_x[a b]'"),
         ("../test_mine.py::test_x", "hairpin run ../test_mine.py::test_x"),
         ("/home/me/test_mine.py::test_x", "hairpin run /home/me/test_mine.py::test_x"),
