@@ -7,8 +7,11 @@ set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
 : "${TMT_TEST_DATA:?this is a test for tmt: see docs/distributions.md}"
 
+hairpin=${HAIRPIN:-$here/../../hairpin}
+reports=$TMT_TEST_DATA/hairpin
+
 status=0
 # shellcheck disable=SC2086 # words
-"${HAIRPIN:-$here/../../hairpin}" "$@" --output "$TMT_TEST_DATA/hairpin" ${HAIRPIN_ARGUMENTS-} ||
-    status=$?
+"$hairpin" "$@" --output "$reports" ${HAIRPIN_ARGUMENTS-} || status=$?
+"$hairpin" last --output "$reports" >"$TMT_TEST_DATA/summary.txt" 2>&1
 exec python3 "$here/hand_over.py" "$status"

@@ -122,6 +122,7 @@ def hand_over(tmp_path, monkeypatch):
     def make(status, sections=None):
         last = tmp_path / "hairpin" / "last"
         last.mkdir(parents=True)
+        (tmp_path / "summary.txt").write_text("as it was said")
         monkeypatch.setenv("TMT_TEST_DATA", str(tmp_path))
         if sections is not None:
             records = [
@@ -133,7 +134,9 @@ def hand_over(tmp_path, monkeypatch):
             (last / "results.json").write_text(json.dumps(document))
         monkeypatch.setattr(sys, "argv", ["hand_over.py", str(status)])
         runpy.run_path(str(CHECKOUT / "plans/tests/hand_over.py"), run_name="__main__")
-        return {x["name"]: x["result"] for x in load(tmp_path / "results.yaml")}
+        found = load(tmp_path / "results.yaml")
+        assert found[0].get("log", ["summary.txt"])[0] == "summary.txt"
+        return {x["name"]: x["result"] for x in found}
 
     return make
 
