@@ -140,6 +140,7 @@ def play(family, controller, folder, hosts, wheels, **settings):
         "ANSIBLE_CONFIG": str(CHECKOUT / "fleet" / "ansible.cfg"),
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(folder / "ansible" / "tmp"),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder.parent / "cp"),  # a socket has a short path
         "ANSIBLE_NOCOLOR": "1",
         "LC_ALL": "C.UTF-8",
     }
@@ -147,7 +148,7 @@ def play(family, controller, folder, hosts, wheels, **settings):
         *(sys.executable, "-m", "ansible", "playbook", "-i", str(inventory)),
         str(CHECKOUT / "fleet" / "hairpin.yml"),
     ]
-    done = family.spawn(controller, command, environment=environment).wait(120)
+    done = family.spawn(controller, command, environment=environment).wait(240)
     return done, results
 
 
