@@ -43,10 +43,18 @@ def collect(paths: Sequence[Path]) -> tuple[Column, ...]:
     """The runs in `paths`, in order: results.json files, folders of runs, folders of such folders.
 
     A folder in a folder that is a run's and has no results is a run as well: one that is missing.
-    Raises UsageError naming a path that is not there, a folder without runs, a file that cannot be
-    read, and where none of all the runs has results.
+    So is one whose files make no sense, unless it is named itself: others are not to suffer from
+    it. Raises UsageError naming a path that is not there, a folder without runs, a file that cannot
+    be read, and where none of all the runs has results.
     """
-    columns = [_column(found) for path in paths for found in _runs_in(path)]
+    try:
+        columns = [
+            _column(found) if found == path else _column_if_any(found)
+            for path in paths
+            for found in _runs_in(path)
+        ]
+    except OSError as error:
+        raise UsageError(f"{error.filename}: cannot be read: {error.strerror}") from error
     if not any(column.run for column in columns):
         where = ", ".join(map(str, paths))
         raise UsageError(f"no results in {where}: name the folders of runs, or what holds them")
@@ -83,6 +91,13 @@ def _within(folder: Path) -> list[Path]:
 def _had_begun(folder: Path) -> bool:
     files = {x.name for x in folder.iterdir()}
     return not files or bool(_RUN_FOLDER.fullmatch(folder.name) and files <= {"evidence"})
+
+
+def _column_if_any(path: Path) -> Column:
+    try:
+        return _column(path)
+    except UsageError as error:
+        return Column(path, _name_of(path), None, Ending(State.FAILED, reason=str(error)))
 
 
 def _column(path: Path) -> Column:

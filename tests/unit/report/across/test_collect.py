@@ -94,6 +94,25 @@ def test_what_cannot_be_read(tree, files, path, complaint):
 
 
 @pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("results.json", '{"schema": "hairpin-res', "not JSON"),
+        ("results.json", '{"schema": "hairpin-results/9"}', "its schema is"),
+        ("outcome.json", "[]", "not how a run ended"),
+    ],
+)
+def test_one_that_makes_no_sense_keeps_no_other_from_being_read(tree, file, text, reason):
+    """Unless it was named itself."""
+    folder = tree("a/results.json", f"b/{file}")
+    (folder / "b" / file).write_text(text)
+    good, bad = collect([folder])
+    assert (good.ending.state, bad.ending.state) == (State.FINISHED, State.FAILED)
+    assert reason in bad.ending.reason
+    with pytest.raises(UsageError, match=reason):
+        collect([folder / "a", folder / "b"])
+
+
+@pytest.mark.parametrize(
     ("status", "state"),
     [
         (0, State.FINISHED),
