@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import DifferenceError, HairpinError, UsageError
+from harness.matrixing import add_matrix, run_matrix
 from harness.vming import add_vm, run_vm, split_command
 from harness.vsing import add_vsi, run_vsi
 
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_guests(commands)
     add_vsi(commands)
     add_vm(commands)
+    add_matrix(commands)
     return parser
 
 
@@ -360,6 +362,11 @@ def _compare(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     return EXIT_DIFFERS if comparison.changes else 0
 
 
+def _matrix(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
+    _refuse(rest, "matrix")
+    return run_matrix(arguments)
+
+
 def _vsi(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     if arguments.action != "test":  # whose further arguments are pytest's
         _refuse(rest, f"vsi {arguments.action}")
@@ -386,6 +393,7 @@ _COMMANDS = {
     "guests": _guests,
     "vm": _vm,
     "vsi": _vsi,
+    "matrix": _matrix,
 }
 
 

@@ -60,6 +60,7 @@ __all__ = [
 pytest_plugins = ("harness.dmesgwatch", "harness.guestfixtures", "harness.vsifixtures")
 
 EXIT_UNFIT = 3
+EXIT_INTERRUPTED = 130
 
 _features = pytest.StashKey[Features]()
 _pool = pytest.StashKey[Pool]()
@@ -394,6 +395,11 @@ class _Collector:
         )
 
 
+def _status(status: int) -> int:
+    """Hairpin's: pytest has the number of wrong usage for what was interrupted."""
+    return EXIT_INTERRUPTED if status == pytest.ExitCode.INTERRUPTED else int(status)
+
+
 class _Reporter:
     """Collects in the process that reports, which with pytest-xdist runs no test itself."""
 
@@ -413,7 +419,7 @@ class _Reporter:
         matrix = config.getoption("hairpin_matrix")
         if not collector.records or not (json_path or ktap_path or matrix):
             return
-        run = collector.run(config, int(exitstatus))
+        run = collector.run(config, _status(exitstatus))
         if json_path:
             write_json(run, json_path)
         if ktap_path:

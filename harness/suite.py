@@ -47,9 +47,10 @@ def run_suite(
     """Run the suite (or the test files among `arguments`) and write the reports under `output`.
 
     `arguments` go to pytest as they are; unless they say otherwise, tests are those `marked` so, an
-    expression for pytest's -m, or else what needs neither guests nor stations. With a `folder` the reports go there, and not into a new one;
-    with `dmesg` a case fails when the kernel complains meanwhile. Returns hairpin's exit status.
-    Raises UsageError when nothing can be written under `output`.
+    expression for pytest's -m, or else what needs neither guests nor stations. With a `folder` the
+    reports go there, and not into a new one; with `dmesg` a case fails when the kernel complains
+    meanwhile. Returns hairpin's exit status. Raises UsageError when nothing can be written under
+    `output`.
     """
     folder = _made(folder) if folder else run_folder(output)
     suite = suite_folder()

@@ -7,13 +7,22 @@ first of one run stands against the first of the other, and so on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.report.record import Record, Run
 
-__all__ = ["Change", "Comparison", "Place", "Shift", "Side", "compare"]
+__all__ = [
+    "Change",
+    "Comparison",
+    "Place",
+    "Shift",
+    "Side",
+    "by_place",
+    "compare",
+    "signature",
+]
 
 
 class Side(StrEnum):
@@ -31,6 +40,11 @@ class Place:
     row: str
     column: tuple[str, ...]
     number: int = 1
+
+    def __str__(self) -> str:
+        topology = ", ".join(filter(None, self.column))
+        where = f"{self.row} in {topology}" if topology else self.row
+        return where if self.number == 1 else f"{where}, no. {self.number}"
 
 
 @dataclass(frozen=True)
@@ -81,18 +95,19 @@ def compare(before: Run, after: Run) -> Comparison:
     Outcomes and counts of copies count. How an observer's reading ended, how long it took, what
     was thought to be the cause, and copies that the model leaves open do not.
     """
-    old, new = _by_place(before.records), _by_place(after.records)
+    old, new = by_place(before.records), by_place(after.records)
     changes, alike = [], 0
     for place in {**old, **new}:
         change = Change(place, old.get(place), new.get(place))
-        if change.before and change.after and _same(change.before, change.after):
+        if change.before and change.after and signature(change.before) == signature(change.after):
             alike += 1
         else:
             changes.append(change)
     return Comparison(before, after, tuple(changes), alike)
 
 
-def _by_place(records: Iterable[Record]) -> dict[Place, Record]:
+def by_place(records: Iterable[Record]) -> dict[Place, Record]:
+    """Each record by where it stands, in their order."""
     counts: Counter[Place] = Counter()
     places = {}
     for record in records:
@@ -102,8 +117,11 @@ def _by_place(records: Iterable[Record]) -> dict[Place, Record]:
     return places
 
 
-def _same(before: Record, after: Record) -> bool:
-    return before.outcome is after.outcome and not _shifts(before, after)
+def signature(record: Record) -> Hashable:
+    """What counts: two records that have the same do not differ."""
+    # Where nothing is left open, which is nearly everywhere, what was seen is settled.
+    settled = {name: record.settled(name) for name in record.seen} if record.maybe else record.seen
+    return record.outcome, frozenset(record.predicted.items()), frozenset(settled.items())
 
 
 def _shifts(before: Record, after: Record) -> tuple[Shift, ...]:

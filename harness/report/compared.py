@@ -70,7 +70,7 @@ def _print_change(page: Page, change: Change, *, brief: bool) -> None:
     outcomes = f"{before.outcome} → {after.outcome}"
     if before.outcome is after.outcome:
         outcomes = f"{after.outcome} in both"
-    text = f"{_where(change)}: {outcomes}"
+    text = f"{change.place}: {outcomes}"
     style = STYLES[after.outcome]
     if brief:
         shifts = "; ".join(map(_shift, change.shifts))
@@ -86,12 +86,6 @@ def _print_change(page: Page, change: Change, *, brief: bool) -> None:
             if text:
                 page.prose(f"{side}: {text}", indent=4, hang=3)
     _print_traces(page, before, after)
-
-
-def _where(change: Change) -> str:
-    topology = ", ".join(filter(None, change.place.column))
-    where = f"{change.place.row} in {topology}" if topology else change.place.row
-    return where if change.place.number == 1 else f"{where}, no. {change.place.number}"
 
 
 def _shift(shift: Shift) -> str:
@@ -144,7 +138,7 @@ def _print_lonely(
     for change in shown:
         record = change.before or change.after
         if record is not None:
-            page.prose(f"{_where(change)}: {record.outcome}", indent=2, hang=4)
+            page.prose(f"{change.place}: {record.outcome}", indent=2, hang=4)
             page.prose(change.place.case, style=FAINT, indent=6, hang=2)
     if len(shown) < len(lonely):
         page.prose(f"… and {len(lonely) - len(shown):,} more; --all names them", indent=2)
