@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shlex
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +36,35 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("root") and not ROOT:
             item.add_marker(pytest.mark.skip(reason="takes root"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    with _turn(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextmanager
+def _turn(*, alone):
+    """Tests run beside those of other workers, but for those that are `alone` meanwhile.
+
+    Whoever waits for its turn holds the gate, so that nobody goes past. Both are locks on what is
+    there anyway. They are let go of by name: a fork may have the descriptors too.
+    """
+    here = Path(__file__)
+    gate = os.open(here.parent, os.O_RDONLY | os.O_DIRECTORY)
+    turn = os.open(here, os.O_RDONLY)
+    try:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
+    finally:
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        os.close(turn)
+        os.close(gate)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from harness.kernel.waiting import look_until
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 GONE_WITHIN = 10.0  # seconds, on a machine that is busy
 LITTLE = ("--quick", "--test", "forwarding", "--path", "guest → guest, bridge", "--frame", "64")

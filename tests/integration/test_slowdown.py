@@ -19,7 +19,7 @@ from harness.bench.paths import PATHS
 from harness.bench.plan import QUICK, Selection
 from harness.bench.session import Session
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 TOOLS = "/usr/sbin:/sbin:/usr/bin:/bin"
 FILTERS = 60  # a third of the rate

@@ -19,7 +19,7 @@ from harness.vsi.lldp_machine import EvbPolicy
 from harness.vsi.peer import Peer
 from harness.vsi.vdp_machine import VsiState
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 PRE, PRE_RR, ASSOCIATE, DE_ASSOCIATE = Command
 ASSOCIATED = VsiState.ASSOCIATED
