@@ -126,7 +126,7 @@ class Bridge:
         if not self.forwards(src, vlan):
             return None
         entry = self._of(src, vlan)
-        return vlan or (entry.kind.vlan if entry and entry.kind else 0)
+        return entry.vlan_of(vlan) if entry else vlan
 
     def reflects(self, src: bytes, vlan: int = 0) -> bool:
         """Whether such a frame may go back to the port: agreed upon, and allowed to its type."""

@@ -34,6 +34,7 @@ __all__ = [
     "bridge_tlv",
     "draft_tlv",
     "hurried",
+    "negotiated",
     "relays",
     "step",
     "timers_from",
@@ -253,18 +254,29 @@ def bridge_tlv(machine: EvbMachine) -> Evb:
     )
     if station is None:
         return own
-    return replace(
+    said = replace(
         own,
         rr_control=policy.reflective_relay and station.rr_request,
         rr_request=station.rr_request,
         rr_status=station.rr_status,
         station_groups=station.station_groups,
-        retries=max(policy.retries, station.retries),
-        rte=max(policy.rte, station.rte),
-        remote_rwd=station.rwd >= policy.rwd,
-        rwd=max(policy.rwd, station.rwd),
-        remote_rka=station.rka >= policy.rka,
-        rka=max(policy.rka, station.rka),
+    )
+    return negotiated(said, station)
+
+
+def negotiated(own: Evb, heard: Evb) -> Evb:
+    """`own` with the larger of both sides' timers, and whether that is the other's.
+
+    IEEE 802.1Q, Annex D.2: both sides come to the same.
+    """
+    return replace(
+        own,
+        retries=max(own.retries, heard.retries),
+        rte=max(own.rte, heard.rte),
+        remote_rwd=heard.rwd >= own.rwd,
+        rwd=max(own.rwd, heard.rwd),
+        remote_rka=heard.rka >= own.rka,
+        rka=max(own.rka, heard.rka),
     )
 
 

@@ -20,6 +20,7 @@ from harness.vsi.lldp_machine import (
     RelayChanged,
     SendLldp,
     TimersChanged,
+    negotiated,
     timers_from,
 )
 from harness.vsi.numbers import NEAREST_CUSTOMER_BRIDGE
@@ -119,19 +120,14 @@ def _evb(station: EvbStation) -> Evb:
     )
     if bridge is None:
         return own
-    return replace(
+    said = replace(
         own,
         rr_capable=bridge.rr_capable,
         rr_control=bridge.rr_control,
         bridge_groups=bridge.bridge_groups,
         rr_status=int(bridge.rr_control),
-        retries=max(policy.retries, bridge.retries),
-        rte=max(policy.rte, bridge.rte),
-        remote_rwd=bridge.rwd >= policy.rwd,
-        rwd=max(policy.rwd, bridge.rwd),
-        remote_rka=bridge.rka >= policy.rka,
-        rka=max(policy.rka, bridge.rka),
     )
+    return negotiated(said, bridge)
 
 
 def _announcement(station: EvbStation) -> LldpFrame:

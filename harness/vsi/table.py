@@ -25,6 +25,10 @@ class Entry:
     station: bytes
     kind: VsiType | None = None
 
+    def vlan_of(self, vid: int) -> int:
+        """The VLAN that a filter's VID stands for; its type chooses it for the null VID."""
+        return vid or (self.kind.vlan if self.kind else 0)
+
 
 class VsiTable:
     """At most `most` entries, by instance."""

@@ -101,7 +101,7 @@ STATIONS = ["vsi", "test", "-k", "test_exchange or test_traffic"]
 )
 @pytest.mark.parametrize(
     ("command", "attempts", "longest"),
-    [(RUN, 8, 1.6), (GUESTS, 4, 6.0), (STATIONS, 4, 6.0)],
+    [(RUN, 12, 1.6), (GUESTS, 8, 6.0), (STATIONS, 4, 6.0)],
     ids=["run", "guests", "vsi"],
 )
 def test_killed_at_random_moments(tmp_path, command, attempts, longest, signum):

@@ -169,7 +169,7 @@ def _members(bridge: Bridge) -> _Members:
         if machine.state is not VsiState.ASSOCIATED or machine.granted is None:
             continue
         for one in machine.granted.filters:
-            vlan = one.vid or (entry.kind.vlan if entry.kind else 0)
+            vlan = entry.vlan_of(one.vid)
             form = frozenset((bool(one.vid),))
             for known in (members.vlans, *([] if one.mac else [members.anyone])):
                 known[vlan] = known.get(vlan, _NO_FORM) | form

@@ -43,7 +43,7 @@ def known_vsi(entry: Entry, now: float) -> KnownVsi:
         dialect=machine.dialect,
         filters=filters,
         kind=entry.kind,
-        vlan=vid or (entry.kind.vlan if entry.kind else 0),
+        vlan=entry.vlan_of(vid),
         station=entry.station,
         pending=machine.pending is not None,
         left=None if machine.deadline is None else machine.deadline - now,

@@ -28,7 +28,6 @@ from harness.vsi.facts import Dialect
 __all__ = ["Lldpad", "Station", "configuration"]
 
 _CONFIGURATION = "/run/lldpad.conf"
-_PID = "/run/lldpad.pid"  # PID_FILE, and virNetDevVPortProfileGetLldpadPid
 _CONTROL = "\0/com/intel/lldpad"  # LLDP_CLIF_SOCK
 _PING = b"P"
 _READY_WITHIN = 10.0  # seconds
@@ -163,10 +162,6 @@ class Lldpad(Resource):
     def run(self, arguments: Sequence[str], *, timeout: float) -> Finished:
         """Run a client of its where it is, to its end. Raises CommandError after `timeout` s."""
         return self._family.run(self._ns, arguments, timeout=timeout, sandbox=self._sandbox)
-
-    def forget_pid(self) -> None:
-        """Remove the file that libvirt looks for; a lldpad that is stopped does not."""
-        self.path(_PID).unlink(missing_ok=True)
 
     def _answers(self) -> bool:
         """Whether its event loop runs, as `lldptool -p` asks it."""
