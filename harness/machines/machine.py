@@ -27,6 +27,7 @@ from harness.kernel.processes import Family, Process
 from harness.machines.accelerator import Accelerator, Choice, choose_accelerator
 from harness.machines.bzimage import unpacked_kernel
 from harness.machines.cache import cache_folder, keep
+from harness.machines.hardware import PLAIN, Hardware
 from harness.machines.initramfs import Order, Share, initramfs, shares_of
 from harness.machines.kernel import Kernel
 from harness.machines.oops import Kind, troubles_in
@@ -62,6 +63,7 @@ def run_machine(
     *,
     say: Callable[[bytes], object],
     sizes: Sizes | None = None,
+    hardware: Hardware = PLAIN,
     limits: Limits | None = None,
     stop: int = -1,
     accelerator: Choice | None = None,
@@ -78,7 +80,7 @@ def run_machine(
     started = time.monotonic()
     try:
         image = _bootable(kernel)
-        boot = _Boot(kernel, image, order, sizes, limits, say, stop, kernel_arguments)
+        boot = _Boot(kernel, image, order, sizes, hardware, limits, say, stop, kernel_arguments)
         choice = accelerator or choose_accelerator(
             kernel.arch, lambda: boot.comes_up(Accelerator.KVM, within=_KVM_UP_WITHIN)
         )
@@ -171,6 +173,7 @@ class _Boot:
     image: Path
     order: Order
     sizes: Sizes
+    hardware: Hardware
     limits: Limits
     say: Callable[[bytes], object]
     stop: int
@@ -204,6 +207,7 @@ class _Boot:
                 sizes=self.sizes,
                 ports=ports,
                 shares=shares,
+                hardware=self.hardware,
                 kernel_arguments=self.kernel_arguments,
             )
             qemu = family.spawn(ns, arguments, descriptors=descriptors)

@@ -18,6 +18,7 @@ from harness.errors import UnfitError
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Process
 from harness.machines.accelerator import Accelerator
+from harness.machines.hardware import PLAIN, Hardware
 
 __all__ = [
     "Ports",
@@ -157,6 +158,7 @@ def qemu_arguments(
     sizes: Sizes,
     ports: Ports,
     shares: Sequence[str],
+    hardware: Hardware = PLAIN,
     kernel_arguments: str = "",
 ) -> list[str]:
     """The command that boots `image`; `initramfs` is a descriptor, `shares` are arguments.
@@ -172,7 +174,7 @@ def qemu_arguments(
     size = f"{sizes.memory}M"
     return [
         f"qemu-system-{architecture}",
-        *("-accel", accelerator.qemu, "-machine", "pc,memory-backend=memory"),
+        *("-accel", accelerator.qemu, "-machine", f"{hardware.board},memory-backend=memory"),
         # Without five levels of page tables, which old kernels do not know of and TCG has.
         *("-cpu", "host" if kvm else "max,la57=off", "-smp", str(sizes.cpus), "-m", size),
         *("-object", f"memory-backend-memfd,id=memory,size={size},share=on"),
@@ -181,6 +183,7 @@ def qemu_arguments(
         *("-append", f"{_KERNEL} {kernel_arguments}".strip()),
         *ports.arguments,
         *shares,
+        *hardware.devices,
     ]
 
 
