@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from harness.behaviours import Behaviour
 from harness.frames import Frame
 from harness.model.rules import Rule
 from harness.model.walk import Hop, Walk
@@ -201,6 +202,9 @@ def _is_promiscuous(topology: Topology, lower: str, live: Iterable[Guest]) -> bo
 
 def _multicast_rx(walk: Walk, lower: str, src: Guest | None, frame: Frame) -> None:
     """macvlan_multicast_rx: who on this lower device is meant."""
+    if src is not None and src.mode is Mode.BRIDGE:
+        shared = Behaviour.SHARED_SOURCE in walk.behaviours
+        src = src if walk.decide(src.name, Rule.REFLECTED, not shared) else None
     if src is None:
         rule, audience = Rule.FROM_OUTSIDE, _OUTSIDE
     elif src.mode is Mode.VEPA:

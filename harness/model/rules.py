@@ -57,6 +57,10 @@ class Rule(Enum):
         "a group frame from outside is for every mode but source",
         f"macvlan_multicast_rx, {_MACVLAN}",
     )
+    REFLECTED = (
+        "a group frame that bears a bridge guest's address is its own, come back",
+        f"macvlan_multicast_rx, {_MACVLAN}",
+    )
     FROM_VEPA = (
         "a reflected group frame of a vepa guest is for vepa and bridge",
         f"macvlan_multicast_rx, {_MACVLAN}",

@@ -51,6 +51,7 @@ def _print_runs(page: Page, comparison: Comparison, names: tuple[str, str]) -> N
     rows = [("", *Side), ("file", *names)]
     rows += [(label, *(str(getattr(run, field)) for run in runs)) for label, field in _ABOUT]
     rows += [("missing", *(", ".join(run.missing) or "nothing" for run in runs))]
+    rows += [("behaves", *(", ".join(x for x, so in r.behaviours.items() if so) for r in runs))]
     rows += [
         (outcome.value, *(f"{tally(run.records)[outcome]:,}" for run in runs))
         for outcome in CellOutcome

@@ -129,11 +129,13 @@ def test_without_qemu(monkeypatch, capsys):
     assert "apt install qemu-system-x86" in capsys.readouterr().err
 
 
-def test_folders_have_names_of_their_own():
+def test_folders_have_names_of_their_own(tmp_path):
     from harness.vming import _names
 
     def kernel(name):
         return Kernel(name, "6.1", Path("x"), Path("x"), None, "x86_64")
 
-    names = _names([kernel("debian:sid"), kernel("/a/b"), kernel("/c/d")])
-    assert names == ["debian-sid", "6.1", "6.1-2"]
+    words = ["debian:sid", "/a/b", "/c/d", "debian:sid+cloud"]
+    found = {word: kernel(word) for word in words}
+    found |= dict.fromkeys(["/e/f", "debian:potato"], UnfitError("no", remedy="do"))
+    assert _names(found) == ["debian-sid", "6.1", "6.1-2", "debian-sid+cloud", "f", "debian-potato"]
