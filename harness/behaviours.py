@@ -20,7 +20,7 @@ class Behaviour(Enum):
     """
 
     SHARED_SOURCE = (
-        "a group frame from the wire that bears a bridge guest's address goes to every guest",
+        "a group frame off the wire that bears a bridge guest's address is for that guest, too",
         f"macvlan_multicast_rx, {_MACVLAN}",
         "b52363f706e5",
     )

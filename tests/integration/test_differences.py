@@ -49,7 +49,7 @@ SUBJECT = {
     Rule.QUEUE_ROOM: "test_filters_and_queue.py",
     Rule.FROM_OUTSIDE: "test_broadcast.py",
     Rule.REFLECTED: "test_broadcast.py",
-    Rule.FROM_VEPA: "test_broadcast.py",
+    Rule.FROM_GUEST: "test_broadcast.py",
     Rule.FROM_BRIDGE: "test_three_guests.py",
     Rule.NOT_TO_SENDER: "test_broadcast.py",
     Rule.TAP_FILTER: "test_broadcast.py",
