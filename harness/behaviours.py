@@ -24,6 +24,11 @@ class Behaviour(Enum):
         f"macvlan_multicast_rx, {_MACVLAN}",
         "b52363f706e5",
     )
+    LIVE_RENAME = (
+        "a link that is up can be given another name",
+        "dev_change_name, net/core/dev.c",
+        "bd039b5ea2a9",
+    )
     NOOP_COUNTS = (
         "a link that is down or has no carrier counts as tx_dropped what it is given to send",
         "noop_enqueue, net/sched/sch_generic.c",

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from functools import cache
 
 from harness.behaviours import Behaviour, Behaviours
+from harness.errors import KernelError
 from harness.frames import Frame
 from harness.kernel.counters import link_counters
-from harness.kernel.links import add_macvtap, add_veth, set_link
+from harness.kernel.links import add_macvtap, add_veth, set_attributes, set_link
 from harness.kernel.netns import NetNS
 from harness.kernel.packets import ETH_P_ALL, packet_socket, plain_socket
 from harness.parts import BROADCAST_MAC, Guest, Mode
@@ -74,7 +75,17 @@ def _noop_counts(ns: NetNS) -> bool:
     return bool(link_counters(ns)["lower"]["tx_dropped"])
 
 
+def _live_rename(ns: NetNS) -> bool:
+    renamed = set_attributes("lower", index=_LOWER, attributes=(("IFLA_IFNAME", "renamed"),))
+    try:
+        ns.rtnl.transact([renamed])
+    except KernelError:
+        return False
+    return True
+
+
 _ATTEMPTS: Mapping[Behaviour, Callable[[NetNS], bool]] = {
     Behaviour.SHARED_SOURCE: _shared_source,
+    Behaviour.LIVE_RENAME: _live_rename,
     Behaviour.NOOP_COUNTS: _noop_counts,
 }
