@@ -47,7 +47,7 @@ def test_a_guest_that_hears_what_bears_its_own_address(wire):
 
 
 def test_a_guest_that_hears_nothing(wire, monkeypatch):
-    """A queue without room loses the frame behind it as well, and nothing is waited for for ever."""
+    """A queue without room loses the frame behind it as well; it is not waited for for ever."""
     if "bcqueuelen" in probe().missing:
         pytest.skip("this kernel's broadcast queue has room always")
     monkeypatch.setattr(behaving, "_WITHIN", 0.2)
