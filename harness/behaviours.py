@@ -16,13 +16,18 @@ _MACVLAN = "drivers/net/macvlan.c"
 class Behaviour(Enum):
     """A way in which some kernels behave and others do not.
 
-    What it says, the kernel function that does so, and the commit that brought it.
+    What it says, the kernel function that does so, and the commit that brought it, if known.
     """
 
     SHARED_SOURCE = (
         "a group frame off the wire that bears a bridge guest's address is for that guest, too",
         f"macvlan_multicast_rx, {_MACVLAN}",
         "b52363f706e5",
+    )
+    PROMISCUITY_KEPT = (
+        "nopromisc on a passthru link that is down leaves the lower device's promiscuity alone",
+        f"macvlan_changelink, {_MACVLAN}",
+        "",
     )
     LIVE_RENAME = (
         "a link that is up can be given another name",
@@ -52,7 +57,7 @@ class Behaviour(Enum):
 
     @property
     def commit(self) -> str:
-        """The commit since which the kernel behaves so, its first twelve digits."""
+        """The commit since which the kernel behaves so, twelve digits; "" where none is known."""
         return self.value[2]
 
 

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 from harness.behaviours import Behaviour, Behaviours
 from harness.errors import KernelError
 from harness.frames import Frame
 from harness.kernel.counters import link_counters
-from harness.kernel.links import add_macvtap, add_veth, set_attributes, set_link
+from harness.kernel.links import (
+    add_macvtap,
+    add_veth,
+    change_guest,
+    delete_link,
+    set_attributes,
+    set_link,
+)
+from harness.kernel.linkstate import link_state
 from harness.kernel.netns import NetNS
 from harness.kernel.packets import ETH_P_ALL, packet_socket, plain_socket
 from harness.parts import BROADCAST_MAC, Guest, Mode
@@ -75,6 +84,16 @@ def _noop_counts(ns: NetNS) -> bool:
     return bool(link_counters(ns)["lower"]["tx_dropped"])
 
 
+def _promiscuity_kept(ns: NetNS) -> bool:
+    """Instead of the macvtap a passthru one that is down, which has asked for nothing yet."""
+    guest = Guest("passthru", Mode.PASSTHRU, up=False)
+    add = add_macvtap(guest, index=_MACVTAP, lower=_LOWER)
+    ns.rtnl.transact([delete_link("macvtap", index=_MACVTAP), add])
+    before = link_state(ns, "lower").promiscuity
+    ns.rtnl.transact([change_guest(replace(guest, nopromisc=True), index=_MACVTAP)])
+    return link_state(ns, "lower").promiscuity == before
+
+
 def _live_rename(ns: NetNS) -> bool:
     renamed = set_attributes("lower", index=_LOWER, attributes=(("IFLA_IFNAME", "renamed"),))
     try:
@@ -86,6 +105,7 @@ def _live_rename(ns: NetNS) -> bool:
 
 _ATTEMPTS: Mapping[Behaviour, Callable[[NetNS], bool]] = {
     Behaviour.SHARED_SOURCE: _shared_source,
+    Behaviour.PROMISCUITY_KEPT: _promiscuity_kept,
     Behaviour.LIVE_RENAME: _live_rename,
     Behaviour.NOOP_COUNTS: _noop_counts,
 }

@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from harness import Guest, KernelError, Mode, Switch, Testbed, Topology
-from harness.behaviours import Behaviour
+from harness import Behaviour, Guest, KernelError, Mode, Switch, Testbed, Topology
 from harness.kernel.features import Backend, probe
 from harness.kernel.netns import on_thread
 from harness.testbed.cable import Cable

@@ -10,8 +10,7 @@ refused must leave nothing behind.
 
 import pytest
 
-from harness import Guest, KernelError, Mode
-from harness.behaviours import Behaviour
+from harness import Behaviour, Guest, KernelError, Mode
 from harness.kernel.features import probe
 from harness.kernel.links import (
     add_fdb_entry,

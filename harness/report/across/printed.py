@@ -119,7 +119,7 @@ def _print_behaviours(page: Page, matrix: Across) -> None:
         ]
         if len({value for _, value in values}) > 1:
             when = course(values, ordered=matrix.axis is Axis.KERNEL)
-            source = f"{behaviour.where}; {behaviour.commit}"
+            source = f"{behaviour.where}; {behaviour.commit or 'by which commit is not known'}"
             told.append(f"{behaviour.key}: {when}: {behaviour.says}  [{source}]")
     if told:
         page.title("What kernels do one way or the other, as was tried in each; the model knows")
