@@ -98,7 +98,9 @@ def kernels(tmp_path, kernel):
     (tmp_path / "bare" / "boot").symlink_to(kernel.image.parent)
     file = tmp_path / "kernels.toml"
     names = [kernel.name, "./broken", "./panics", "./bare"]
-    file.write_text(f"kernels = {json.dumps(names)}\nmemory = 512\njobs = 3\n")
+    # The bound is for a machine that others use as well.
+    rest = "memory = 512\njobs = 3\nboot_timeout = 300\ntimeout = 400\n"
+    file.write_text(f"kernels = {json.dumps(names)}\n{rest}")
     return file
 
 
