@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.behaviours import Behaviour
 from harness.casefile import dump_case, load_case, parse_case
 from harness.cases import Case
 from harness.errors import (
@@ -41,6 +42,7 @@ __all__ = [
     "UNKNOWN",
     "Add",
     "Barrier",
+    "Behaviour",
     "Case",
     "Change",
     "CommandError",

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.behaviours import Behaviour
 from harness.caseitem import CaseFile, CaseItem
 from harness.cases import Case, everything_plain
 from harness.errors import DifferenceError, UnfitError
@@ -391,6 +392,7 @@ class _Collector:
             backend=_backend(config, features).value,
             version=version("hairpin"),
             missing=features.missing,
+            behaviours={x.key: x in features.behaviours for x in Behaviour},
             exit_status=status,
         )
 

@@ -54,7 +54,7 @@ def run_suite(
     """
     folder = _made(folder) if folder else run_folder(output)
     suite = suite_folder()
-    given = any(Path(a.partition("::")[0]).exists() for a in arguments if not a.startswith("-"))
+    given = any(_is_there(a.partition("::")[0]) for a in arguments if not a.startswith("-"))
     status = _run_pytest(
         [
             *("-c", str(suite / "pytest.ini"), "--rootdir", str(suite)),
@@ -76,6 +76,13 @@ def run_suite(
     if (folder / "results.json").exists():
         print(f"Reports: {folder}")
     return _STATUS.get(pytest.ExitCode(status), EXIT_DIFFERS)
+
+
+def _is_there(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except OSError:  # no name of a file at all: a long expression for -k
+        return False
 
 
 def _selection(marked: str, arguments: Sequence[str], suite: Path) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +31,9 @@ EXIT_TIMED_OUT = 124
 EXIT_LOST = 125
 """The machine did not come up, or went before its command had ended."""
 _DIFFERS, _UNFIT = 1, 3
+# What neither the command line nor a file of kernels says.
+_USUAL = {"timeout": 900, "boot_timeout": 90, "memory": 1024, "cpus": 1}
+_BESIDE = 256  # MiB: what QEMU and virtiofsd take besides a machine's memory
 # What a command in a machine gets of our environment, besides what begins with HAIRPIN_ and LC_.
 _KEPT = ("HOME", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONPATH", "TZ", "VIRTUAL_ENV", "USER")
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -50,7 +53,7 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     vm = commands.add_parser(
         "vm",
         help="the same under other kernels, in QEMU",
-        usage="hairpin vm [options] KERNEL... [-- COMMAND...]",
+        usage="hairpin vm [options] [--matrix FILE] [KERNEL...] [-- COMMAND...]",
         description="Boot each kernel in QEMU with this machine's files, beneath an overlay, and "
         "run hairpin run in it, or COMMAND. Its status and what it reports come back. KVM is used "
         "where it really works.",
@@ -63,17 +66,19 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="KERNEL",
         help="a name (debian:bookworm), an unpacked package or build tree, a .deb or .rpm file",
     )
+    vm.add_argument(
+        "--matrix",
+        type=Path,
+        metavar="FILE",
+        help="the kernels that the file names, in one matrix at the end: TOML, docs/vm.md",
+    )
     vm.add_argument("--list", action="store_true", help="the names there are, and what is cached")
     vm.add_argument("--fresh", action="store_true", help="ask the archives again")
     vm.add_argument("-j", "--jobs", type=_number, metavar="N", help="machines at a time")
-    vm.add_argument(
-        "--timeout", type=_number, default=900, metavar="S", help="seconds for the command (900)"
-    )
-    vm.add_argument(
-        "--boot-timeout", type=_number, default=90, metavar="S", help="seconds until it is up (90)"
-    )
-    vm.add_argument("--memory", type=_number, default=1024, metavar="MIB", help="(1024)")
-    vm.add_argument("--cpus", type=_number, default=1, metavar="N", help="of each machine (1)")
+    vm.add_argument("--timeout", type=_number, metavar="S", help="seconds for the command (900)")
+    vm.add_argument("--boot-timeout", type=_number, metavar="S", help="seconds until it is up (90)")
+    vm.add_argument("--memory", type=_number, metavar="MIB", help="(1024)")
+    vm.add_argument("--cpus", type=_number, metavar="N", help="of each machine (1)")
     vm.add_argument(
         "--accelerator",
         choices=("auto", "kvm", "tcg"),
@@ -98,11 +103,12 @@ def run_vm(arguments: argparse.Namespace) -> int:
     from harness.kernel.privileges import ensure_namespaces
     from harness.kernel.processes import find_program
     from harness.machines.busybox import busybox
-    from harness.report.machines import MachineRow, print_machine
+    from harness.report.machines import MachineRow, print_machine, write_outcome
     from harness.suite import hand_over, run_folder
 
     if arguments.list:
         return _list()
+    _settle(arguments)
     if not arguments.kernels:
         raise UsageError("under which kernel? hairpin vm --list shows the names there are")
     busybox()
@@ -111,21 +117,55 @@ def run_vm(arguments: argparse.Namespace) -> int:
     ensure_namespaces()  # before there are threads
     _compile_ahead()
     folder = run_folder(arguments.output).resolve()
-    jobs = min(len(found), arguments.jobs or max(1, _cpus() // arguments.cpus))
-    rows = [
-        MachineRow(word, "", folder, None, kernel)
-        for word, kernel in found.items()
-        if isinstance(kernel, HairpinError)
-    ]
+    jobs = min(len(found), arguments.jobs or _fitting(arguments.cpus, arguments.memory))
+    kernels: dict[Path, Kernel] = {}
+    rows = []
     try:
-        kernels = [x for x in found.values() if not isinstance(x, HairpinError)]
-        for row in _run_all(kernels, folder, arguments, jobs):
+        for (word, kernel), name in zip(found.items(), _names(found), strict=True):
+            place = folder / name
+            place.mkdir()  # one without results is a column as well
+            if isinstance(kernel, HairpinError):
+                rows.append(MachineRow(word, "", place, None, kernel))
+                write_outcome(rows[-1])
+            else:
+                kernels[place] = kernel
+        for row in _run_all(kernels, arguments, jobs):
+            write_outcome(row)
             print_machine(row, quiet=jobs == 1)
             rows.append(row)
+        if arguments.matrix:
+            _print_matrix(folder)
     finally:
         hand_over(arguments.output)
     print(f"Reports: {folder}")
     return exit_status((row.report, row.error) for row in rows)
+
+
+def _settle(arguments: argparse.Namespace) -> None:
+    """What the command line does not say: as the file says, else as usual. Raises UsageError."""
+    from harness.machines.kernelsfile import KernelsFile, load_kernels
+
+    file = load_kernels(arguments.matrix) if arguments.matrix else KernelsFile(kernels=())
+    arguments.kernels = [*dict.fromkeys([*file.kernels, *arguments.kernels])]
+    arguments.inside = arguments.inside or file.command
+    for name in ("jobs", *_USUAL):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, getattr(file, name) or _USUAL.get(name))
+
+
+def _print_matrix(folder: Path) -> None:
+    """The runs in `folder` in one matrix, which is kept there as well."""
+    from harness.report import make_console
+    from harness.report.across import MATRIX_FILE, arrange, collect, print_across, save_across
+
+    try:
+        matrix = arrange(collect([folder]))
+    except UsageError as error:
+        print(f"hairpin: there is no matrix: {error}", file=sys.stderr)
+        return
+    print_across(matrix, make_console())
+    save_across(matrix, folder / MATRIX_FILE)
+    print(f"The whole of it: {folder / MATRIX_FILE}")
 
 
 def _find(words: Sequence[str], *, fresh: bool) -> dict[str, Kernel | HairpinError]:
@@ -146,18 +186,16 @@ def _find(words: Sequence[str], *, fresh: bool) -> dict[str, Kernel | HairpinErr
 
 
 def _run_all(
-    kernels: Sequence[Kernel], folder: Path, arguments: argparse.Namespace, jobs: int
+    kernels: Mapping[Path, Kernel], arguments: argparse.Namespace, jobs: int
 ) -> Iterator[MachineRow]:
-    """Each as it ends. Whatever interrupts ends them all."""
+    """Each, with the folder that it has, as it ends. Whatever interrupts ends them all."""
     from harness.report.machines import MachineRow
 
     pending: dict[Future[Report], tuple[Kernel, Path]] = {}
     stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     try:
         with ThreadPoolExecutor(max(1, jobs)) as pool:
-            for kernel, name in zip(kernels, _names(kernels), strict=True):
-                place = folder / name
-                place.mkdir()
+            for place, kernel in kernels.items():
                 future = pool.submit(_run_one, kernel, place, arguments, stop, live=jobs == 1)
                 pending[future] = kernel, place
             try:
@@ -290,12 +328,13 @@ def _environment(place: Path) -> dict[str, str]:
     }
 
 
-def _names(kernels: Sequence[Kernel]) -> list[str]:
-    """A folder's name for each: that of the catalogue, else the release."""
+def _names(found: Mapping[str, Kernel | HairpinError]) -> list[str]:
+    """A folder's name for each: that of the catalogue, else the release, or the path's end."""
     names: list[str] = []
-    for kernel in kernels:
-        path = "/" in kernel.name or Path(kernel.name).exists()
-        name = free = kernel.release if path else kernel.name.replace(":", "-")
+    for word, kernel in found.items():
+        name = free = word.replace(":", "-")
+        if "/" in word or Path(word).exists():
+            name = free = Path(word).name if isinstance(kernel, HairpinError) else kernel.release
         number = 2
         while free in names:
             free = f"{name}-{number}"
@@ -304,8 +343,12 @@ def _names(kernels: Sequence[Kernel]) -> list[str]:
     return names
 
 
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0))
+def _fitting(cpus: int, memory: int) -> int:
+    """Machines of that size at a time: as many as there is room for, one at least."""
+    from harness.kernel.memory import parse_meminfo
+
+    free = parse_meminfo(Path("/proc/meminfo").read_text()).get("MemAvailable", 0) >> 20
+    return max(1, min(len(os.sched_getaffinity(0)) // cpus, free // (memory + _BESIDE)))
 
 
 def _compile_ahead() -> None:

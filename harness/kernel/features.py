@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from harness.behaviours import Behaviours
 from harness.errors import KernelError, UnfitError
+from harness.kernel.behaving import behaviours
 from harness.kernel.links import add_bridge, add_dummy, add_macvtap, add_veth, add_vlan
 from harness.kernel.netlink import Request
 from harness.kernel.netns import NetNS
@@ -36,6 +38,7 @@ class Features:
     backend: Backend
     backend_reason: str
     missing: Mapping[str, str]
+    behaviours: Behaviours
 
 
 _ADVICE = {
@@ -76,7 +79,9 @@ def probe() -> Features:
             missing |= _unknown_attributes(ns)
         backend, reason = _try_tap(ns) if "macvtap" not in missing else (Backend.PACKET, "")
     system = os.uname()
-    return Features(system.release, system.machine, backend, reason, missing)
+    able = not {"veth", "macvtap"} & set(missing)
+    ways = behaviours() if able else frozenset()
+    return Features(system.release, system.machine, backend, reason, missing, ways)
 
 
 def _unknown_attributes(ns: NetNS) -> dict[str, str]:

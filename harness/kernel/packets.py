@@ -29,6 +29,7 @@ __all__ = [
     "be_promiscuous",
     "end_socket",
     "offload_socket",
+    "packet_socket",
     "plain_socket",
     "port_socket",
     "tell_tags",
@@ -121,6 +122,20 @@ class Membership:
     def close(self) -> None:
         """Leave the groups; idempotent."""
         self._socket.close()
+
+
+def packet_socket(ns: NetNS, name: str, protocol: int = 0) -> socket.socket:
+    """A packet socket on the link `name` that hears what is of `protocol`; 0: nothing.
+
+    What it sends goes through the link's queueing discipline. Raises OSError.
+    """
+    sock = ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+    try:
+        sock.bind((name, protocol))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def plain_socket(ns: NetNS, name: str) -> socket.socket:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+from harness.behaviours import Behaviours
 from harness.frames import Frame
 from harness.model import bridge, host, macvlan, router
 from harness.model.macvlan import group_hash
@@ -35,25 +36,33 @@ _HANDLERS = tuple(_BY_HOP[hop] for hop in Hop)
 
 @lru_cache(maxsize=65536)
 def predict(
-    topology: Topology, stimulus: Stimulus, *, inverted: frozenset[Rule] = frozenset()
+    topology: Topology,
+    stimulus: Stimulus,
+    *,
+    behaviours: Behaviours = frozenset(),
+    inverted: frozenset[Rule] = frozenset(),
 ) -> Prediction:
     """Who receives what when `stimulus` is sent once in a quiet, primed `topology`.
 
-    Primed: the switch has heard every station before. `inverted` turns rules round, to ask
-    "what if the kernel did the opposite here". Raises StimulusError.
+    Primed: the switch has heard every station before. `behaviours` are those of the kernel
+    (harness.kernel.features.probe); without them it is one up to 6.18. `inverted` turns rules
+    round, to ask "what if the kernel did the opposite here". Raises StimulusError.
     """
     frame = frame_of(topology, stimulus)
     fdb = bridge.primed(topology, contrary=Rule.LEARN in inverted)
-    return _walked(Walk(topology, fdb, inverted), stimulus.sender, frame).prediction()
+    walk = Walk(topology, fdb, inverted, behaviours=behaviours)
+    return _walked(walk, stimulus.sender, frame).prediction()
 
 
-def foresee(topology: Topology, sender: str, frame: Frame) -> Arrivals:
+def foresee(
+    topology: Topology, sender: str, frame: Frame, *, behaviours: Behaviours = frozenset()
+) -> Arrivals:
     """The arrivals of `predict` when `sender` sends `frame`, observers without any left out.
 
     Neither traced nor remembered, so several times as fast: for whoever asks about very many
     stimuli once.
     """
-    walk = Walk(topology, bridge.primed(topology), traced=False)
+    walk = Walk(topology, bridge.primed(topology), behaviours=behaviours, traced=False)
     return _walked(walk, sender, frame).arrivals
 
 

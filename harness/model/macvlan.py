@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from harness.behaviours import Behaviour
 from harness.frames import Frame
 from harness.model.rules import Rule
 from harness.model.walk import Hop, Walk
@@ -25,6 +26,7 @@ _FILTER_BITS = 8  # MACVLAN_MC_FILTER_BITS
 _ALL_HOSTS, _ALL_NODES = "01:00:5e:00:00:01", "33:33:00:00:00:01"
 _OWN_GROUPS = (_ALL_HOSTS, _ALL_NODES)
 
+_GUESTS = frozenset({Mode.VEPA, Mode.BRIDGE})
 _OUTSIDE = frozenset({Mode.PRIVATE, Mode.VEPA, Mode.PASSTHRU, Mode.BRIDGE})
 
 
@@ -201,12 +203,15 @@ def _is_promiscuous(topology: Topology, lower: str, live: Iterable[Guest]) -> bo
 
 def _multicast_rx(walk: Walk, lower: str, src: Guest | None, frame: Frame) -> None:
     """macvlan_multicast_rx: who on this lower device is meant."""
+    shared = Behaviour.SHARED_SOURCE in walk.behaviours
     if src is None:
         rule, audience = Rule.FROM_OUTSIDE, _OUTSIDE
     elif src.mode is Mode.VEPA:
-        rule, audience = Rule.FROM_VEPA, frozenset({Mode.VEPA, Mode.BRIDGE})
-    else:
+        rule, audience = Rule.FROM_GUEST, _GUESTS
+    elif walk.decide(src.name, Rule.REFLECTED, not shared):
         rule, audience = Rule.FROM_BRIDGE, frozenset({Mode.VEPA})
+    else:  # perhaps another's who has the same address: it may be for that guest as well
+        src, rule, audience = None, Rule.FROM_GUEST, _GUESTS
     for guest in _port(walk.topology, lower).live:
         if guest is src and walk.decide(guest.name, Rule.NOT_TO_SENDER, True):
             continue

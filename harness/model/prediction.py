@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.behaviours import Behaviours
 from harness.frames import Frame
 from harness.model.rules import Rule
 
@@ -38,12 +39,14 @@ class Prediction:
     `arrivals` has every observer of the topology, with the frames it must see, in order.
     `maybe` has the frames that an observer may see besides: a guest's own multicast filter
     hashes with the address of a kernel structure (mc_hash), so a group it has not joined gets
-    through about once in 256, unforeseeably but always alike for one link.
+    through about once in 256, unforeseeably but always alike for one link. `behaviours` are
+    those of the kernel that it is about.
     """
 
     arrivals: Mapping[str, tuple[Frame, ...]]
     maybe: Mapping[str, tuple[Frame, ...]]
     trace: tuple[Step, ...]
+    behaviours: Behaviours = frozenset()
 
     def copies(self, observer: str) -> int:
         """How many copies must arrive at `observer`. Raises KeyError for no observer."""

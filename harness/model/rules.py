@@ -57,12 +57,16 @@ class Rule(Enum):
         "a group frame from outside is for every mode but source",
         f"macvlan_multicast_rx, {_MACVLAN}",
     )
-    FROM_VEPA = (
-        "a reflected group frame of a vepa guest is for vepa and bridge",
+    REFLECTED = (
+        "a group frame that bears a bridge guest's address is its own, come back",
+        f"macvlan_multicast_rx, {_MACVLAN}",
+    )
+    FROM_GUEST = (
+        "a group frame that bears a guest's address is for vepa and bridge",
         f"macvlan_multicast_rx, {_MACVLAN}",
     )
     FROM_BRIDGE = (
-        "a reflected group frame of a bridge guest is for vepa only",
+        "a bridge guest's own group frame, come back, is for vepa only",
         f"macvlan_multicast_rx, {_MACVLAN}",
     )
     NOT_TO_SENDER = (

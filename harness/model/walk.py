@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 
+from harness.behaviours import Behaviours
 from harness.frames import Frame
 from harness.model.prediction import Prediction, Step
 from harness.model.rules import Rule
@@ -41,7 +42,7 @@ class Walk:
 
     `fdb` is what the switches know: switch, MAC and VLAN to port. `inverted` are rules whose
     outcome is turned round. A walk that is not `traced` only says who receives what, by the
-    rules as they are.
+    rules as they are. `behaviours` are the kernel's.
     """
 
     def __init__(
@@ -50,10 +51,12 @@ class Walk:
         fdb: Mapping[tuple[str, str, int], str],
         inverted: frozenset[Rule] = frozenset(),
         *,
+        behaviours: Behaviours = frozenset(),
         traced: bool = True,
     ) -> None:
         self.topology = topology
         self.fdb = dict(fdb)
+        self.behaviours = behaviours
         self.arrivals: dict[str, list[Frame]] = {}
         self.maybe: dict[str, list[Frame]] = {}
         self._inverted = inverted
@@ -105,4 +108,5 @@ class Walk:
             {name: tuple(self.arrivals.get(name, ())) for name in self.topology.observers},
             {name: tuple(frames) for name, frames in self.maybe.items()},
             tuple(self._trace),
+            self.behaviours,
         )

@@ -51,6 +51,8 @@ def _print_runs(page: Page, comparison: Comparison, names: tuple[str, str]) -> N
     rows = [("", *Side), ("file", *names)]
     rows += [(label, *(str(getattr(run, field)) for run in runs)) for label, field in _ABOUT]
     rows += [("missing", *(", ".join(run.missing) or "nothing" for run in runs))]
+    behaves = [", ".join(x for x, so in run.behaviours.items() if so) for run in runs]
+    rows += [("behaves", *behaves)] if any(behaves) else []
     rows += [
         (outcome.value, *(f"{tally(run.records)[outcome]:,}" for run in runs))
         for outcome in CellOutcome

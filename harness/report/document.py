@@ -27,6 +27,7 @@ __all__ = [
     "Field",
     "dump",
     "is_count",
+    "is_flag",
     "is_list",
     "is_list_of",
     "is_map_to",
@@ -110,6 +111,11 @@ def _shown(value: Any) -> str:
 def is_text(value: Any) -> bool:
     """Whether it is a text."""
     return isinstance(value, str)
+
+
+def is_flag(value: Any) -> bool:
+    """Whether it is true or false."""
+    return isinstance(value, bool)
 
 
 def is_count(value: Any) -> bool:

@@ -10,9 +10,10 @@ from typing import Any
 from harness.errors import HairpinError
 from harness.machines.kernel import Kernel
 from harness.machines.outcome import Ended, Lost, Report, TimedOut
+from harness.report.across import Ending, State, write_ending
 from harness.report.terminal import make_console
 
-__all__ = ["MachineRow", "machine_lines", "print_machine", "write_machine"]
+__all__ = ["MachineRow", "machine_lines", "print_machine", "write_machine", "write_outcome"]
 
 _SHOWN = 15  # lines of what a failed command wrote, or of the console of a lost machine
 
@@ -102,3 +103,28 @@ def write_machine(report: Report, kernel: Kernel, folder: Path) -> None:
     }
     (folder / "machine.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     (folder / "console.txt").write_text(report.console, encoding="utf-8")
+
+
+def write_outcome(row: MachineRow) -> None:
+    """Say in the row's folder how it ended: outcome.json, for a matrix. Raises UsageError."""
+    write_ending(ending_of(row), row.folder)
+
+
+def ending_of(row: MachineRow) -> Ending:
+    """How a run ended that was started in a machine."""
+    if row.report is None:
+        return Ending(State.FAILED, row.name, row.release, reason=str(row.error))
+    match row.report.outcome:
+        case Ended(status):
+            state, reason = _FINISHED.get(status, State.FINISHED), ""
+            if not (row.folder / "results.json").exists():
+                reason = "its command left no results"
+            return Ending(state, row.name, row.release, status, reason)
+        case TimedOut():
+            state, reason = State.TIMED_OUT, f"it was {_words(row.report)}"
+        case Lost(why):
+            state, reason = State.DIED, f"it {why}"
+    return Ending(state, row.name, row.release, reason=reason)
+
+
+_FINISHED = {130: State.INTERRUPTED, 3: State.UNFIT}

@@ -165,7 +165,8 @@ class Run:
     """Everything about one run. Times in seconds; `started` is ISO 8601 in UTC.
 
     `backend` is ``tap`` or ``packet``; `missing` maps a kernel feature that is not there to
-    what that means; `exit_status` is pytest's mapped to hairpin's.
+    what that means; `exit_status` is pytest's mapped to hairpin's. `behaviours` says of each
+    Behaviour, by its key, whether the kernel behaves so.
     """
 
     records: tuple[Record, ...]
@@ -178,3 +179,4 @@ class Run:
     version: str
     missing: Mapping[str, str]
     exit_status: int
+    behaviours: Mapping[str, bool] = field(default_factory=dict)

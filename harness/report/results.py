@@ -19,6 +19,7 @@ from harness.report.document import (
     Field,
     dump,
     is_count,
+    is_flag,
     is_list,
     is_list_of,
     is_map_to,
@@ -55,6 +56,7 @@ def _document(run: Run) -> str:
         f.name: getattr(run, f.name) for f in fields(Run) if f.name != "records"
     }
     head["missing"] = dict(run.missing)
+    head["behaviours"] = dict(run.behaviours)
     steps: dict[str, int] = {}
     rows = []
     for record in run.records:
@@ -112,6 +114,7 @@ _RUN: dict[str, Field] = {
     "version": TEXT,
     "missing": (is_map_to(is_text), "an object of texts"),
     "exit_status": (is_count, "an exit status"),
+    "behaviours": (is_map_to(is_flag), "an object of true and false"),
     "steps": TEXTS,
     "records": (is_list, "a list"),
 }
@@ -136,5 +139,5 @@ _RECORD: dict[str, Field] = {
     "findings": TEXTS,
 }
 # Added under the name of the schema: what they are in a document from before.
-_RUN_LATER: dict[str, Any] = {"steps": []}
+_RUN_LATER: dict[str, Any] = {"steps": [], "behaviours": {}}
 _RECORD_LATER: dict[str, Any] = {"trace": [], "maybe": {}, "evidence": "", "findings": []}

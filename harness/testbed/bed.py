@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import DifferenceError, StrayFrameError
-from harness.kernel.features import Backend
+from harness.kernel.features import Backend, probe
 from harness.kernel.stock import Stock
 from harness.stimulus import Stimulus
 from harness.testbed.causes import causes, stray_causes
@@ -60,6 +60,7 @@ class Testbed(LiveNetwork):
     ) -> None:
         self.on_verdict: Callable[[Verdict, float], object] | None = None
         self.wants_evidence: Callable[[], bool] = lambda: False
+        self.behaviours = probe().behaviours
         self._shots: dict[Stimulus, Shot] = {}
         super().__init__(topology, backend=backend, stock=stock)
 
@@ -73,7 +74,7 @@ class Testbed(LiveNetwork):
             # An unknown sender is for make_shot to refuse.
             end = self.endpoints.get(stimulus.sender)
             send = end.send if end else bytes
-            shot = make_shot(self.topology, stimulus, send, self._endpoint_of)
+            shot = make_shot(self.topology, stimulus, send, self._endpoint_of, self.behaviours)
             self._shots[stimulus] = shot
         return shot
 
@@ -152,7 +153,7 @@ class Testbed(LiveNetwork):
         if self._dirty:
             self.prime()
         differing = []
-        for volley in load(self.topology, stimuli):
+        for volley in load(self.topology, stimuli, self.behaviours):
             wanted: dict[int, Seen] = {}
             for ident, shot in enumerate(volley.loaded, self._ident + 1):
                 wanted[ident] = {}

@@ -55,7 +55,12 @@ def explaining_rules(verdict: Verdict) -> list[Rule]:
     """Up to four rules of which each alone, turned round, predicts what was seen."""
     found = []
     for rule in Rule:
-        turned = predict(verdict.topology, verdict.stimulus, inverted=frozenset({rule}))
+        turned = predict(
+            verdict.topology,
+            verdict.stimulus,
+            behaviours=verdict.prediction.behaviours,
+            inverted=frozenset({rule}),
+        )
         if fits(turned, verdict.observation):
             found.append(rule)
     return found[:_MOST_RULES]

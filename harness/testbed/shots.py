@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from harness.behaviours import Behaviours
 from harness.frames import Frame, ident_offset
 from harness.model import Prediction, predict
 from harness.parts import Mode, is_multicast
@@ -96,11 +97,15 @@ def as_seen(arrivals: Mapping[str, Sequence[Frame]]) -> Seen:
 
 
 def make_shot(
-    topology: Topology, stimulus: Stimulus, send: Send, endpoint_of: Callable[[str], Endpoint]
+    topology: Topology,
+    stimulus: Stimulus,
+    send: Send,
+    endpoint_of: Callable[[str], Endpoint],
+    behaviours: Behaviours,
 ) -> Shot:
-    """`stimulus` made ready. Raises StimulusError."""
+    """`stimulus` made ready, for a kernel of these behaviours. Raises StimulusError."""
     frame = frame_of(topology, stimulus)
-    prediction = predict(topology, stimulus)
+    prediction = predict(topology, stimulus, behaviours=behaviours)
     group = is_multicast(frame.dst)
     return Shot(
         stimulus=stimulus,

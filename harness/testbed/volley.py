@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from harness.behaviours import Behaviours
 from harness.frames import Frame, ident_offset
 from harness.model import foresee
 from harness.parts import is_multicast
@@ -37,7 +38,9 @@ class Volley(NamedTuple):
     rounds: int
 
 
-def load(topology: Topology, stimuli: Sequence[Stimulus]) -> Iterator[Volley]:
+def load(
+    topology: Topology, stimuli: Sequence[Stimulus], behaviours: Behaviours
+) -> Iterator[Volley]:
     """`stimuli` made ready, in as many volleys as it takes. Raises StimulusError.
 
     Those for groups come last, by themselves: their barrier waits for a workqueue.
@@ -48,16 +51,16 @@ def load(topology: Topology, stimuli: Sequence[Stimulus]) -> Iterator[Volley]:
         for start in range(0, len(alike), _MOST_AT_ONCE):
             part = alike[start : start + _MOST_AT_ONCE]
             yield Volley(
-                tuple(_loaded(topology, stimulus, frame) for stimulus, frame in part),
+                tuple(_loaded(topology, stimulus, frame, behaviours) for stimulus, frame in part),
                 group,
                 max(rounds(topology, stimulus, group=group) for stimulus, _ in part),
             )
 
 
-def _loaded(topology: Topology, stimulus: Stimulus, frame: Frame) -> Loaded:
+def _loaded(topology: Topology, stimulus: Stimulus, frame: Frame, behaviours: Behaviours) -> Loaded:
     return Loaded(
         stimulus,
         bytearray(frame.to_bytes()),
         ident_offset(frame),
-        as_seen(foresee(topology, stimulus.sender, frame)),
+        as_seen(foresee(topology, stimulus.sender, frame, behaviours=behaviours)),
     )

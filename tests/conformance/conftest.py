@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from harness import Guest, KernelError, Mode, Switch, Testbed, Topology
+from harness import Behaviour, Guest, KernelError, Mode, Switch, Testbed, Topology
 from harness.kernel.features import Backend, probe
 from harness.kernel.netns import on_thread
 from harness.testbed.cable import Cable
@@ -150,6 +150,13 @@ def taps(testbed, own_testbed, backend):
         return own_testbed(topology) if own else testbed(topology)
 
     return make
+
+
+@pytest.fixture
+def into_the_void(backend):
+    """The counters that move when a, which is down or has no carrier, is given one frame."""
+    counts = Behaviour.NOOP_COUNTS in probe().behaviours
+    return {"a": {"tx_dropped": 1}} if counts else {}
 
 
 class Clients(NamedTuple):

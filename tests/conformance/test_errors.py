@@ -10,7 +10,8 @@ refused must leave nothing behind.
 
 import pytest
 
-from harness import Guest, KernelError, Mode
+from harness import Behaviour, Guest, KernelError, Mode
+from harness.kernel.features import probe
 from harness.kernel.links import (
     add_fdb_entry,
     add_macvtap,
@@ -161,11 +162,6 @@ CHANGES = {
         "EADDRNOTAVAIL",
         f"macvlan_set_mac_address, {MACVLAN}",
     ),
-    "a name that is taken": (
-        _set(("IFLA_IFNAME", "far")),
-        "EEXIST",
-        "dev_change_name, net/core/dev.c",
-    ),
     "unicast in the FDB": (
         lambda bed: add_fdb_entry(OTHER, index=bed.index["a"]),
         "EOPNOTSUPP",
@@ -189,6 +185,16 @@ def test_change(cable, refuses, asked, error, where, up):
         bed.do(asked(bed))
     after = bed.state("a")
     assert (after.macvtap, after.mtu, after.mac) == (before.macvtap, before.mtu, before.mac), where
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["up", "down"])
+def test_name_taken(cable, refuses, up):
+    """A name that another link has; for a link that is up, any other, where it keeps its own."""
+    bed = cable(Guest("a", Mode.BRIDGE, up=up))
+    kept = up and Behaviour.LIVE_RENAME not in probe().behaviours
+    with refuses("EBUSY" if kept else "EEXIST", "dev_change_name, net/core/dev.c"):
+        bed.set("a", ("IFLA_IFNAME", "far"))
+    assert bed.state("a").up is up
 
 
 def test_nopromisc_outside_of_passthru(cable):

@@ -70,5 +70,6 @@ def test_arp_is_delivered_as_predicted(testbed, topology):
         hwsrc=topology.macs["a"], psrc="10.0.0.1", pdst="10.0.0.2"
     )
     seen = [p for p in _sniffed_at_b(bed, who_has) if ARP in p]
-    expected = predict(topology, Stimulus("a", to="broadcast")).copies("b")
+    broadcast = Stimulus("a", to="broadcast")
+    expected = predict(topology, broadcast, behaviours=bed.behaviours).copies("b")
     assert [p[ARP].pdst for p in seen] == ["10.0.0.2"] * expected

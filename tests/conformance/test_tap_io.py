@@ -177,14 +177,15 @@ def _down(bed, name):
 @pytest.mark.parametrize(
     ("down", "to", "counted"),
     [
-        pytest.param("a", B, {"a": {"tx_dropped": 1}}, id="the tap's own"),
-        pytest.param("lower", OUTSIDE, {"a": {"tx_dropped": 1}}, id="the lower device"),
-        pytest.param("lower", B, {"a": {"tx_dropped": 1}}, id="the lower device, to a sibling"),
+        pytest.param("a", B, None, id="the tap's own"),
+        pytest.param("lower", OUTSIDE, None, id="the lower device"),
+        pytest.param("lower", B, None, id="the lower device, to a sibling"),
         pytest.param("b", B, {"a": SENT, "lower": SENT}, id="the sibling, so to the wire"),
     ],
 )
-def test_write_while_down(taps, down, to, counted):
-    """The write succeeds all the same; only a counter tells (__dev_queue_xmit, noop_enqueue)."""
+def test_write_while_down(taps, into_the_void, down, to, counted):
+    """The write succeeds all the same; at most a counter tells (__dev_queue_xmit, noop_enqueue)."""
+    counted = into_the_void if counted is None else counted
     bed = taps(PAIR, own=True)
     a, b = bed.endpoints["a"].tap, bed.endpoints["b"].tap
     frame = Frame(to, A, payload=bytes(46)).to_bytes()

@@ -21,8 +21,8 @@ from harness.model import Rule, predict
 
 RULE = frozenset({{Rule.{rule}}})
 
-def wrong(topology, stimulus, *, inverted=frozenset()):
-    return predict(topology, stimulus, inverted=inverted ^ RULE)
+def wrong(topology, stimulus, *, behaviours, inverted=frozenset()):
+    return predict(topology, stimulus, behaviours=behaviours, inverted=inverted ^ RULE)
 
 shots.predict = wrong
 causes.predict = wrong
@@ -48,7 +48,8 @@ SUBJECT = {
     Rule.PORT_FILTER: "test_passthru.py",
     Rule.QUEUE_ROOM: "test_filters_and_queue.py",
     Rule.FROM_OUTSIDE: "test_broadcast.py",
-    Rule.FROM_VEPA: "test_broadcast.py",
+    Rule.REFLECTED: "test_broadcast.py",
+    Rule.FROM_GUEST: "test_broadcast.py",
     Rule.FROM_BRIDGE: "test_three_guests.py",
     Rule.NOT_TO_SENDER: "test_broadcast.py",
     Rule.TAP_FILTER: "test_broadcast.py",

@@ -49,7 +49,7 @@ from harness.model.walk import Walk
 original = Walk.decide
 
 def decide(self, at, rule, holds, because="", *values):
-    return original(self, at, rule, holds is not (rule is Rule.FROM_VEPA), because, *values)
+    return original(self, at, rule, holds is not (rule is Rule.FROM_GUEST), because, *values)
 
 Walk.decide = decide
 """,

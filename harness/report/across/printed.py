@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from harness.behaviours import Behaviour
 from harness.report.across.columns import Column
 from harness.report.across.ending import State
 from harness.report.across.table import Across, Axis, Kind, Line
+from harness.report.across.words import course
 from harness.report.cells import EMPTY, STYLES, cell, print_legend
 from harness.report.matrix import tally
 from harness.report.page import BOLD, FAINT, Page, Part, count
@@ -38,6 +40,7 @@ _MARKS = {
     State.MISSING: "none",
 }
 _JUDGED = (CellOutcome.AS_PREDICTED, CellOutcome.DOCUMENTED_OTHERWISE, CellOutcome.DIFFERS)
+_BEHAVES = {True: "yes", False: "no"}
 _CHECKED = (CellOutcome.HOLDS, CellOutcome.BROKEN)
 _FAILED = (CellOutcome.DIFFERS, CellOutcome.BROKEN, CellOutcome.ERROR)
 
@@ -51,13 +54,14 @@ def print_across(matrix: Across, console: Console, *, whole: bool = False) -> No
     page = Page(console, console.options.ascii_only)
     _print_runs(page, matrix)
     _print_incomplete(page, matrix)
+    _print_behaviours(page, matrix)
     _print_caveats(page, matrix)
     differing = matrix.of_kind(Kind.DIFFERS)
     if differing:
         page.line()
         print_legend(page, [r for line in differing for r in line.records if r])
-    for course, lines in _by_course(differing).items():
-        _print_group(page, matrix, course, lines, whole=whole)
+    for title, lines in _by_course(differing).items():
+        _print_group(page, matrix, title, lines, whole=whole)
     _print_elsewhere(page, matrix, whole=whole)
     _print_conclusion(page, matrix)
 
@@ -102,6 +106,25 @@ def _print_incomplete(page: Page, matrix: Across) -> None:
             why = f": {ending.reason}" if ending.reason else ""
             status = "" if ending.status is None else f" (exit status {ending.status})"
             page.prose(f"{label} {ending.state}{status}{why}", style=_BAD, hang=2)
+
+
+def _print_behaviours(page: Page, matrix: Across) -> None:
+    """What the kernels do differently by design, which the model knows: since when, and why."""
+    told = []
+    for behaviour in Behaviour:
+        values = [
+            (label, _BEHAVES[column.run.behaviours[behaviour.key]])
+            for label, column in zip(matrix.labels, matrix.columns, strict=True)
+            if column.run and behaviour.key in column.run.behaviours
+        ]
+        if len({value for _, value in values}) > 1:
+            when = course(values, ordered=matrix.axis is Axis.KERNEL)
+            source = f"{behaviour.where}; {behaviour.commit or 'by which commit is not known'}"
+            told.append(f"{behaviour.key}: {when}: {behaviour.says}  [{source}]")
+    if told:
+        page.title("What kernels do one way or the other, as was tried in each; the model knows")
+    for line in told:
+        page.prose(line, indent=2, hang=2)
 
 
 def _print_caveats(page: Page, matrix: Across) -> None:

@@ -74,6 +74,7 @@ def _run(label: str, column: Column) -> dict[str, Any]:
             "backend": run.backend,
             "version": run.version,
             "missing": dict(run.missing),
+            "behaviours": dict(run.behaviours),
             "counts": {outcome.value: n for outcome, n in tally(run.records).items()},
         },
     }

@@ -9,7 +9,8 @@ from harness.errors import UnfitError, UsageError
 from harness.machines.kernel import Kernel
 from harness.machines.oops import troubles_in
 from harness.machines.outcome import Ended, Lost, Report, TimedOut
-from harness.report.machines import MachineRow, machine_lines
+from harness.report.across import State, read_ending
+from harness.report.machines import MachineRow, machine_lines, write_outcome
 from harness.vming import exit_status, split_command
 
 
@@ -129,11 +130,35 @@ def test_without_qemu(monkeypatch, capsys):
     assert "apt install qemu-system-x86" in capsys.readouterr().err
 
 
-def test_folders_have_names_of_their_own():
+def test_folders_have_names_of_their_own(tmp_path):
     from harness.vming import _names
 
     def kernel(name):
         return Kernel(name, "6.1", Path("x"), Path("x"), None, "x86_64")
 
-    names = _names([kernel("debian:sid"), kernel("/a/b"), kernel("/c/d")])
-    assert names == ["debian-sid", "6.1", "6.1-2"]
+    words = ["debian:sid", "/a/b", "/c/d", "debian:sid+cloud"]
+    found = {word: kernel(word) for word in words}
+    found |= dict.fromkeys(["/e/f", "debian:potato"], UnfitError("no", remedy="do"))
+    assert _names(found) == ["debian-sid", "6.1", "6.1-2", "debian-sid+cloud", "f", "debian-potato"]
+
+
+@pytest.mark.parametrize(
+    ("found", "results", "state", "reason"),
+    [
+        (report(Ended(1)), True, State.FINISHED, ""),
+        (report(Ended(0)), False, State.FINISHED, "its command left no results"),
+        (report(Ended(130)), True, State.INTERRUPTED, ""),
+        (report(Ended(3)), False, State.UNFIT, "its command left no results"),
+        (report(TimedOut(9)), True, State.TIMED_OUT, "it was not done within 9 s"),
+        (report(Lost("panicked: x")), False, State.DIED, "it panicked: x"),
+        (None, False, State.FAILED, "it has no 9p; take another"),
+    ],
+)
+def test_what_a_matrix_is_told(tmp_path, found, results, state, reason):
+    if results:
+        (tmp_path / "results.json").touch()
+    error = None if found else UnfitError("it has no 9p", remedy="take another")
+    write_outcome(row(tmp_path, found, error))
+    ending = read_ending(tmp_path, None)
+    assert (ending.name, ending.kernel) == ("debian:bookworm", "6.1.0-56-amd64")
+    assert (ending.state, ending.reason) == (state, reason)

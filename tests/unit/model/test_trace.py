@@ -118,7 +118,7 @@ SWITCHED = [
                 ("lower", Rule.PORT_FILTER, True),
                 ("lower", Rule.QUEUE_ROOM, True),
                 ("a", Rule.NOT_TO_SENDER, True),
-                ("b", Rule.FROM_VEPA, True),
+                ("b", Rule.FROM_GUEST, True),
                 ("b", Rule.TAP_FILTER, True),
                 ("lower", Rule.GROUP_PASS, True),
                 ("lower", Rule.HOST_ADDRESS, True),

@@ -191,3 +191,15 @@ def test_twelve_runs_of_four_thousand_records(column, record):
     printed(matrix)
     assert time.process_time() - began < 2
     assert matrix.alike == 4000
+
+
+def test_behaviours_that_are_not_the_same(column):
+    """Since when, by whose doing, and what it is; one that all have is not told."""
+    runs = [
+        column(k, "1", behaviours={"shared-source": k > "7", "noop-counts": True, "later": True})
+        for k in KERNELS
+    ]
+    told = " ".join(line.strip() for line in printed(arrange(runs), width=300))
+    assert "shared-source: no up to 6.8, yes since 7.3: a group frame off the wire" in told
+    assert "too  [macvlan_multicast_rx, drivers/net/macvlan.c; b52363f706e5]" in told
+    assert "noop-counts" not in told

@@ -1,0 +1,65 @@
+"""What kernels do one way or the other: each difference between two that was traced to its commit.
+
+Nobody asks for a version: a kernel of a distribution has what was put into it. Each is tried
+(harness.kernel.behaving), and model and cases take what came of that.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+__all__ = ["Behaviour", "Behaviours"]
+
+_MACVLAN = "drivers/net/macvlan.c"
+
+
+class Behaviour(Enum):
+    """A way in which some kernels behave and others do not.
+
+    What it says, the kernel function that does so, and the commit that brought it, if known.
+    """
+
+    SHARED_SOURCE = (
+        "a group frame off the wire that bears a bridge guest's address is for that guest, too",
+        f"macvlan_multicast_rx, {_MACVLAN}",
+        "b52363f706e5",
+    )
+    PROMISCUITY_KEPT = (
+        "nopromisc on a passthru link that is down leaves the lower device's promiscuity alone",
+        f"macvlan_changelink, {_MACVLAN}",
+        "",
+    )
+    LIVE_RENAME = (
+        "a link that is up can be given another name",
+        "dev_change_name, net/core/dev.c",
+        "bd039b5ea2a9",
+    )
+    NOOP_COUNTS = (
+        "a link that is down or has no carrier counts as tx_dropped what it is given to send",
+        "noop_enqueue, net/sched/sch_generic.c",
+        "4fdb6b6063f0",
+    )
+
+    @property
+    def key(self) -> str:
+        """Its name in files: ``shared-source``."""
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def says(self) -> str:
+        """What a kernel does that behaves so."""
+        return self.value[0]
+
+    @property
+    def where(self) -> str:
+        """Kernel function and file."""
+        return self.value[1]
+
+    @property
+    def commit(self) -> str:
+        """The commit since which the kernel behaves so, twelve digits; "" where none is known."""
+        return self.value[2]
+
+
+Behaviours = frozenset[Behaviour]
+"""How a kernel behaves: all that it does; what is not in it, it does not."""
