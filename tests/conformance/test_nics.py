@@ -27,7 +27,7 @@ from harness.testbed.raw import LinkEnd, marker
 MODES = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE)
 # Not like another in their last two octets, which 82574's table takes (e1000_hash_mc_addr_generic).
 GROUP, OTHER_GROUP = "03:68:70:00:12:34", "03:68:70:00:56:78"
-WITHIN = 20.0  # seconds; e1000e takes two until its carrier is there
+CARRIER_WITHIN = 20.0  # seconds; e1000e takes two
 FIRST, SECOND = wire_mac(1), wire_mac(2)
 
 
@@ -48,6 +48,18 @@ def nics():
         yield ns, {mac: link.driver for mac, link in found.items()}
 
 
+def _bring_up(ns, name, index):
+    """A link up, and able to send: linkwatch has seen its carrier, this time's and not the last's.
+
+    Down, a link loses its carrier at once and its operational state up to a second later.
+    """
+    ns.rtnl.transact([links.set_link(name, index=index, up=True)])
+    wait_for_link(ns, name, lambda link: link.carrier is (link.operstate == "UP"))
+    wait_for_link(
+        ns, name, lambda link: link.carrier and link.operstate == "UP", within=CARRIER_WITHIN
+    )
+
+
 @pytest.fixture(scope="session", params=[(FIRST, SECOND), (SECOND, FIRST)], ids=["first", "second"])
 def wire(request, nics):
     """The two as a Wire: the lower device is the first of them, or the second."""
@@ -60,8 +72,7 @@ def wire(request, nics):
             renamed = links.set_attributes(name, index=at, attributes=(("IFLA_IFNAME", name),))
             ns.rtnl.transact([links.set_link(name, index=at, up=False), renamed])
     for at, name in names.items():
-        ns.rtnl.transact([links.set_link(name, index=at, up=True)])
-        wait_for_link(ns, name, lambda link: link.operstate == "UP", within=WITHIN)
+        _bring_up(ns, name, at)
     return Wire(ns, lower, far)
 
 
@@ -168,8 +179,7 @@ def test_down_and_up(plugged):
     bed = plugged(Guest("a", Mode.VEPA))
     bed.set("lower", up=False)
     wait_for_link(bed.ns, "a", lambda link: link.carrier == bed.state("lower").carrier)
-    bed.set("lower", up=True)
-    for name in ("lower", "a"):
-        wait_for_link(bed.ns, name, lambda link: link.operstate == "UP", within=WITHIN)
+    _bring_up(bed.ns, "lower", bed.index["lower"])
+    bed.wait("a", "UP")
     assert bed.seen("far", "a", at=["a"]) == ["a"]
     assert bed.seen("a", "far", at=["far"]) == ["far"]
