@@ -110,8 +110,10 @@ class Cable(Resource):
         self.wait("far", "UP")
 
     def _remove_guests(self) -> None:
+        there = {link["index"] for link in self.ns.rtnl.links()}
         for name in [x for x in self.index if x not in ("lower", "far")]:
-            self.delete(name)
+            if self.index[name] in there:  # a guest goes with its lower device
+                self.delete(name)
 
     # ------------------------------------------------------------------ links
 
