@@ -1,4 +1,4 @@
-"""netdevsim: a network interface of the kernel's own making, with a driver and a bus like real ones.
+"""A netdevsim: a network interface that the kernel makes up, with a driver and a bus.
 
 What it sends is counted and gone (nsim_start_xmit, drivers/net/netdevsim/netdev.c). It has a name
 on a bus and outlives who made it: for machines that are thrown away.

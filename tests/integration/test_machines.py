@@ -81,6 +81,46 @@ def test_a_panic_is_a_lost_machine(hairpin, kernel, tmp_path):
         assert output.read_text() == "said\n"
 
 
+COMPLAINT = """\
+import socket
+from pathlib import Path
+
+def test_before():
+    pass
+
+def test_complains():
+    # More than the page allocator ever has at once: sock_kmalloc, __alloc_pages (mm/page_alloc.c).
+    Path("/proc/sys/net/core/optmem_max").write_text(str(1 << 30))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.sendmsg([b"x"], [(0, 0, bytes(5 << 20))], 0, ("127.0.0.1", 9))
+        except OSError:
+            pass
+
+def test_after():
+    pass
+"""
+
+
+def test_a_complaint_fails_its_case(hairpin, kernel, tmp_path):
+    """A real warning of a real kernel: the case that provoked it has failed, with its lines."""
+    (tmp_path / "test_cases.py").write_text(COMPLAINT)
+    run = (sys.executable, "-P", "-m", "harness", "run", "test_cases.py")
+    done = hairpin("vm", "--cpus", "2", kernel.name, "--", *run)
+    assert done.returncode == 1, done.stdout + done.stderr
+    folder = tmp_path / ".hairpin/last/debian-bookworm+cloud"
+    records = json.loads((folder / "results.json").read_text())["records"]
+    outcomes = {x["case"].partition("::")[2]: x["outcome"] for x in records}
+    assert outcomes == {"test_before": "holds", "test_complains": "error", "test_after": "holds"}
+    (trouble,) = json.loads((folder / "machine.json").read_text())["troubles"]
+    assert (trouble["kind"], trouble["early"]) == ("warning", False)
+    assert "mm/page_alloc.c" in trouble["where"]
+    text = (folder / "output.txt").read_text()
+    assert "the kernel complained: warning: WARNING: CPU: " in text
+    assert "__alloc_pages" in text
+    assert f"the kernel complained: warning: {trouble['lines'][0]}" in done.stdout
+
+
 def test_a_command_that_does_not_end(hairpin, kernel):
     done = hairpin("vm", "--timeout", "1", kernel.name, "--", "sleep", "100")
     assert done.returncode == 124, done.stderr
