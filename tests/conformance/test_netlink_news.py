@@ -144,16 +144,14 @@ def test_nlmon_shows_it_all(news):
             set_guest(_guest(Mode.VEPA, up=False), index=index),
             delete_link("a", index=index),
         ]
-        passed, told = [], []
         for request in requests:
             bed.do(request)
-            passed.append(tap.read())
-            told.append(listener.read())
-    for request, shown, news_ in zip(requests, passed, told, strict=True):
-        sequence = shown[0].sequence
-        assert shown[0].data == request.encoded(sequence)
-        answers = [x for x in shown[1:] if x.sequence == sequence and x.kind == ERROR]
-        assert len(answers) == 1
-        notified = [x.data for x in news_]
-        assert [x.data for x in shown if x.data in notified] == notified
-        assert news_
+        told = [x.data for x in listener.read()]
+        passed = tap.read()  # after that, as linkwatch may say something at any time
+    first = passed[0].sequence
+    for sequence, request in enumerate(requests, first):
+        of_it = [x for x in passed if x.sequence == sequence]
+        assert of_it[0].data == request.encoded(sequence)
+        assert [x.kind for x in of_it].count(ERROR) == 1
+    assert told
+    assert [x.data for x in passed if x.data in told][: len(told)] == told

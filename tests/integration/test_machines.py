@@ -106,7 +106,7 @@ def test_a_complaint_fails_its_case(hairpin, kernel, tmp_path):
     """A real warning of a real kernel: the case that provoked it has failed, with its lines."""
     (tmp_path / "test_cases.py").write_text(COMPLAINT)
     run = (sys.executable, "-P", "-m", "harness", "run", "test_cases.py")
-    done = hairpin("vm", "--cpus", "2", kernel.name, "--", *run)
+    done = hairpin("vm", "--cpus", "2", kernel.name, "--", *run, timeout=400)
     assert done.returncode == 1, done.stdout + done.stderr
     folder = tmp_path / ".hairpin/last/debian-bookworm+cloud"
     records = json.loads((folder / "results.json").read_text())["records"]
