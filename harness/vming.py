@@ -211,7 +211,8 @@ def exit_status(results: Iterable[tuple[Report | None, HairpinError | None]]) ->
         if report is None:
             found = (0, 2 if isinstance(error, UsageError) else _UNFIT)
         elif isinstance(report.outcome, Ended):
-            found = (0, report.outcome.status or (_DIFFERS if report.troubles else 0))
+            complained = _DIFFERS if report.troubles else 0 if report.heard else _UNFIT
+            found = (0, report.outcome.status or complained)
         elif isinstance(report.outcome, TimedOut):
             found = (1, EXIT_TIMED_OUT)
         else:

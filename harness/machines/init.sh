@@ -89,6 +89,7 @@ for tool in modprobe insmod rmmod lsmod; do $b ln -s ../busybox $n/run/hairpin/b
 $b chroot $n /run/hairpin/busybox test -x /sbin/modprobe || echo /run/hairpin/bin/modprobe >$n/proc/sys/kernel/modprobe
 $b hostname hairpin
 $b ip link set lo up
+echo "<4>$mark" >$n/dev/kmsg
 read -r uptime rest <$n/proc/uptime
 echo "up $uptime" >&3
 # Not chroot: the kernel's helpers (modprobe) would be looked for in the old root.

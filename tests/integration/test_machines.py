@@ -133,6 +133,47 @@ def test_a_kernel_that_does_not_come_up(hairpin, kernel):
     assert "lost: it did not come up within 1 s" in done.stdout
 
 
+def test_a_serial_port_that_is_lost(hairpin, kernel):
+    """The command is none the worse, but nobody knows whether the kernel complained."""
+    append = ("--append", "console=none")
+    done = hairpin(
+        "vm", *append, kernel.name, "--", "sh", "-c", "echo '<4>WARNING: CPU: 0' >/dev/kmsg"
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "exit status 0" in done.stdout
+    assert "do not come out of its serial port" in done.stdout
+
+
+def test_no_qemu(hairpin, kernel, tmp_path, monkeypatch):
+    """Everything else is there: a sentence, with the package."""
+    for folder in ("/usr/bin", "/bin"):
+        for program in Path(folder).iterdir():
+            link = tmp_path / "bin" / program.name
+            link.parent.mkdir(exist_ok=True)
+            if not program.name.startswith("qemu-system") and not link.is_symlink():
+                link.symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    done = hairpin("vm", kernel.name, "--", "true")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is no qemu-system-x86_64 here; apt install qemu-system-x86" in done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("left", [0, 32], ids=["none", "a little"])
+def test_a_full_disk(hairpin, kernel, tmp_path, left):
+    """What comes back finds no room: which folder, and what to do; with status 3."""
+    full = tmp_path / "full"
+    full.mkdir()
+    fill = 64 - left
+    mounted = f"mount -t tmpfs -o size=64k full {full} && head -c {fill}k /dev/zero >{full}/x; "
+    wrapper = ("unshare", "--mount", "sh", "-c", mounted + 'exec "$@"', "sh")
+    write = ("sh", "-c", "head -c 300000 /dev/zero")
+    done = hairpin("vm", "--output", str(full), kernel.name, "--", *write, wrapper=wrapper)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "cannot be kept in" in done.stdout
+    assert "(No space left on device); make room there" in done.stdout
+
+
 def test_9p_where_there_is_no_virtiofs(tmp_path, monkeypatch):
     """With a name of which QEMU, the shell and mount would make something else."""
     if not any(x.cached for x in catalogue() if x.name == FULL):
