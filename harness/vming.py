@@ -20,6 +20,7 @@ from harness.errors import HairpinError, KernelError, UnfitError, UsageError
 
 if TYPE_CHECKING:  # what a command needs is loaded when it runs
     from harness.machines.accelerator import Choice
+    from harness.machines.hardware import Nic
     from harness.machines.kernel import Kernel
     from harness.machines.outcome import Report
     from harness.report.machines import MachineRow
@@ -80,6 +81,13 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     vm.add_argument("--memory", type=_number, metavar="MIB", help="(1024)")
     vm.add_argument("--cpus", type=_number, metavar="N", help="of each machine (1)")
     vm.add_argument(
+        "--nics",
+        type=_nics,
+        default=(),
+        metavar="MODEL,...",
+        help="network interfaces on one wire, which the cases of real NICs take: e1000e,virtio-net",
+    )
+    vm.add_argument(
         "--accelerator",
         choices=("auto", "kvm", "tcg"),
         default="auto",
@@ -93,6 +101,15 @@ def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is none; allowed: 1 and more")
     return int(text)
+
+
+def _nics(text: str) -> tuple[Nic, ...]:
+    from harness.machines.hardware import Nic
+
+    try:
+        return tuple(Nic(word) for word in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; allowed: {', '.join(Nic)}") from None
 
 
 def run_vm(arguments: argparse.Namespace) -> int:
@@ -232,7 +249,8 @@ def exit_status(results: Iterable[tuple[Report | None, HairpinError | None]]) ->
         if report is None:
             found = (0, 2 if isinstance(error, UsageError) else _UNFIT)
         elif isinstance(report.outcome, Ended):
-            found = (0, report.outcome.status or (_DIFFERS if report.troubles else 0))
+            complained = _DIFFERS if report.troubles else 0 if report.heard else _UNFIT
+            found = (0, report.outcome.status or complained)
         elif isinstance(report.outcome, TimedOut):
             found = (1, EXIT_TIMED_OUT)
         else:
@@ -251,6 +269,7 @@ def _came_to(future: Future[Report]) -> tuple[Report | None, HairpinError | None
 def _run_one(
     kernel: Kernel, place: Path, arguments: argparse.Namespace, stop: int, *, live: bool
 ) -> Report:
+    from harness.machines.hardware import wired
     from harness.machines.initramfs import Order
     from harness.machines.machine import Limits, run_machine
     from harness.machines.qemu import Sizes
@@ -263,6 +282,7 @@ def _run_one(
             Order(tuple(command), Path.cwd(), place, _environment(place)),
             say=_teller(file.write, place, live=live),
             sizes=Sizes(arguments.cpus, arguments.memory),
+            hardware=wired(arguments.nics),
             limits=Limits(arguments.boot_timeout, arguments.timeout),
             stop=stop,
             accelerator=_asked(arguments.accelerator),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import struct
 
@@ -15,6 +16,7 @@ __all__ = [
     "CLONE_NEWPID",
     "CLONE_NEWUSER",
     "CLONE_NEWUTS",
+    "address_of",
     "attach_filter",
     "bind_mount",
     "current_cpu",
@@ -76,6 +78,11 @@ _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_ATTR = struct.Struct("=IIQQQQQIIQ")
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def address_of(buffer: bytearray | mmap.mmap) -> int:
+    """Where a buffer lies in memory. It must outlive every use, and not be resized."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
 def _checked(result: int, call: str) -> int:

@@ -5,9 +5,11 @@ The command that runs in it loads the drivers: /dev, /sys and the modules are th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["PLAIN", "Hardware"]
+__all__ = ["PLAIN", "Hardware", "Nic", "wire_mac", "wired"]
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,31 @@ class Hardware:
 
 PLAIN = Hardware()
 """A machine without network interfaces."""
+
+
+class Nic(StrEnum):
+    """A network interface that QEMU has: its model, named as QEMU names it."""
+
+    E1000 = "e1000"
+    E1000E = "e1000e"
+    RTL8139 = "rtl8139"
+    VIRTIO = "virtio-net"
+    VMXNET3 = "vmxnet3"
+
+
+def wire_mac(number: int) -> str:
+    """The address of the n-th network interface on a machine's wire, n from 1."""
+    return f"02:68:70:0d:00:{number:02x}"
+
+
+def wired(nics: Sequence[Nic]) -> Hardware:
+    """Network interfaces on one wire, on which each hears all that the others send (QEMU's hub).
+
+    The n-th has the address `wire_mac(n)`.
+    """
+    said: list[str] = []
+    for number, nic in enumerate(nics, 1):
+        said += ["-netdev", f"hubport,id=wire{number},hubid=0"]
+        # Without a boot ROM, whose files are a package of their own.
+        said += ["-device", f"{nic},netdev=wire{number},mac={wire_mac(number)},romfile="]
+    return Hardware(devices=tuple(said))

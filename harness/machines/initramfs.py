@@ -20,7 +20,10 @@ from harness.machines.cpio import File, archive
 from harness.machines.kernel import Kernel
 from harness.machines.modules import missing_modules, module_files
 
-__all__ = ["Order", "Share", "initramfs", "shares_of"]
+__all__ = ["UP_MARK", "Order", "Share", "initramfs", "shares_of"]
+
+UP_MARK = "hairpin: the machine is up"
+"""What the kernel logs then, as a warning: where it is not to be read, no warning is."""
 
 _OWN = Path(__file__).parent
 _FOLDERS = ("dev", "proc", "sys", "lower", "upper", "root", "modules")
@@ -105,6 +108,7 @@ def initramfs(kernel: Kernel, share: Share, order: Order) -> bytes:
         "share": share,
         "output": str(order.results),
         "modules": str(kernel.modules.resolve()) if kernel.modules.is_dir() else "",
+        "mark": UP_MARK,
     }
     text = "".join(f"{x}={shlex.quote(y)}\n" for x, y in settings.items())
     files = {

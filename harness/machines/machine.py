@@ -28,7 +28,7 @@ from harness.machines.accelerator import Accelerator, Choice, choose_accelerator
 from harness.machines.bzimage import unpacked_kernel
 from harness.machines.cache import cache_folder, keep
 from harness.machines.hardware import PLAIN, Hardware
-from harness.machines.initramfs import Order, Share, initramfs, shares_of
+from harness.machines.initramfs import UP_MARK, Order, Share, initramfs, shares_of
 from harness.machines.kernel import Kernel
 from harness.machines.oops import Kind, troubles_in
 from harness.machines.outcome import Ended, Lost, Outcome, Report, TimedOut
@@ -102,6 +102,7 @@ def run_machine(
         boot=attempt.boot,
         seconds=time.monotonic() - started,
         console=attempt.console,
+        heard=UP_MARK in attempt.console,
         troubles=troubles_in(attempt.console[attempt.up_at :]),
         early=troubles_in(attempt.console[: attempt.up_at]),
     )
@@ -311,21 +312,32 @@ class _Watch:
 
     def _gone(self) -> Lost:
         """QEMU ended before the command did."""
-        troubles = troubles_in(_text(self._ports.console))
-        for trouble in troubles:
-            if trouble.kind is Kind.PANIC:
-                return Lost(f"panicked: {trouble.says}")
+        if panicked := self._panicked():
+            return panicked
         finished = self._qemu.wait(_OUTPUT_WITHIN)
         said = finished.stderr.strip().splitlines()
         if finished.status:
             return Lost(f"ended with QEMU, status {finished.status}: {' '.join(said[-1:])}")
-        return Lost("was switched off or reset before its command had ended")
+        if self._attempt.up:
+            return Lost("was switched off or reset before its command had ended")
+        return Lost(f"was switched off or reset before it was up{self._silence()}")
 
     def _late(self) -> Outcome:
+        # One that was told not to reboot (panic=0) stays as it is.
+        if panicked := self._panicked():
+            return panicked
         if self._attempt.up:
             return TimedOut(self._boot.limits.command)
-        silent = "" if _text(self._ports.console).strip() else ", and its console is silent"
-        return Lost(f"did not come up within {self._boot.limits.boot:g} s{silent}")
+        return Lost(f"did not come up within {self._boot.limits.boot:g} s{self._silence()}")
+
+    def _panicked(self) -> Lost | None:
+        for trouble in troubles_in(_text(self._ports.console)):
+            if trouble.kind is Kind.PANIC:
+                return Lost(f"panicked: {trouble.says}")
+        return None
+
+    def _silence(self) -> str:
+        return "" if _text(self._ports.console).strip() else ", and its console is silent"
 
 
 def _text(fd: int) -> str:

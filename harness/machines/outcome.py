@@ -39,7 +39,8 @@ class Report:
 
     `accelerator` and `reason` say what ran it and why, `boot` the seconds until it was up (None
     where it never was), `seconds` those from start to end. `console` is all that the kernel
-    wrote, `troubles` what it complained of once it was up, `early` what before.
+    wrote, `troubles` what it complained of once it was up, `early` what before. `heard` says
+    whether its warnings come out of its console at all.
     """
 
     outcome: Outcome
@@ -50,6 +51,7 @@ class Report:
     console: str
     troubles: tuple[Trouble, ...]
     early: tuple[Trouble, ...] = ()
+    heard: bool = True
 
     @property
     def tail(self) -> str:

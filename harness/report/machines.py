@@ -51,6 +51,11 @@ def machine_lines(row: MachineRow, *, quiet: bool) -> list[str]:
         lines.append(f"  the kernel complained: {trouble}")
     for trouble in report.early:
         lines.append(f"  the kernel complained while it started: {trouble}")
+    if report.boot is not None and not report.heard:
+        lines.append(
+            "  its warnings do not come out of its serial port (console=, loglevel=, quiet): "
+            "whether it complained is not known"
+        )
     lost = not isinstance(report.outcome, Ended)
     if lost and (troubles := report.troubles or report.early):  # which say more than the end does
         lines += [f"    {line}" for line in troubles[-1].lines]
@@ -95,6 +100,7 @@ def write_machine(report: Report, kernel: Kernel, folder: Path) -> None:
         "reason": report.reason,
         "boot": report.boot,
         "seconds": report.seconds,
+        "heard": report.heard,
         "troubles": [
             {"kind": x.kind.value, "where": x.where, "lines": list(x.lines), "early": early}
             for early, found in ((True, report.early), (False, report.troubles))

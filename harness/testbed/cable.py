@@ -5,7 +5,8 @@
     b [tap]--'
 
 One namespace, no switch, nothing declared: links are changed at will and read back, and who
-got what is asked of named ends. It comes up in some 3 ms, so every case can have its own.
+got what is asked of named ends. It comes up in some 3 ms, so every case can have its own. The
+cable is a veth pair, or whatever else is given as a Wire: two network interfaces, say.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import count
 
 from harness.frames import ETHERTYPE_EXPERIMENTAL, Frame, Kind, payload
@@ -30,7 +32,7 @@ from harness.resource import Resource
 from harness.testbed.raw import LinkEnd, RawEnd, TapEnd, marker
 from harness.topology import Topology
 
-__all__ = ["FAR_MAC", "Cable"]
+__all__ = ["FAR_MAC", "Cable", "Wire"]
 
 FAR_MAC = "02:68:70:03:00:01"  # a topology's first external host has it, too
 _LOWER, _FAR, _FIRST = 10, 11, 20
@@ -38,15 +40,30 @@ _SIOCGIFHWADDR = 0x8927
 _idents = count(1)
 
 
+@dataclass(frozen=True)
+class Wire:
+    """Two links of `ns` with those indexes, called lower and far, up and joined."""
+
+    ns: NetNS
+    lower: int
+    far: int
+
+
 class Cable(Resource):
     """A live cable with `guests` on its lower device. Use it in a `with` statement.
 
     `index` maps the name of every link to its index. Guests without an address get the one
-    that a Topology would give them. Raises KernelError.
+    that a Topology would give them. On a `wire` there must be no other guests meanwhile; it
+    stays when the cable goes. Raises KernelError.
     """
 
     def __init__(
-        self, guests: Iterable[Guest] = (), *, backend: Backend = Backend.TAP, mtu: int = 1500
+        self,
+        guests: Iterable[Guest] = (),
+        *,
+        backend: Backend = Backend.TAP,
+        mtu: int = 1500,
+        wire: Wire | None = None,
     ) -> None:
         declared = Topology(guests)
         self.backend = backend
@@ -57,33 +74,46 @@ class Cable(Resource):
         self._undo = ExitStack()
         try:
             self._undo.enter_context(pinned())
-            self.ns = self._undo.enter_context(NetNS.create())
+            if wire:
+                self.ns = wire.ns
+                self.index = {"lower": wire.lower, "far": wire.far}
+                self._undo.callback(self._remove_guests)
+            else:
+                self.ns = self._undo.enter_context(NetNS.create())
+                self._lay(declared.macs["lower"], mtu)
             self._socket = self._undo.enter_context(
                 self.ns.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0))
             )
-            far = links.add_veth(
-                "far",
-                index=_FAR,
-                peer="lower",
-                peer_index=_LOWER,
-                peer_mac=declared.macs["lower"],
-                mtu=mtu,
-            )
-            far_mac = (("IFLA_ADDRESS", FAR_MAC),)
-            self.ns.rtnl.transact(
-                [
-                    far,
-                    links.set_attributes("far", index=_FAR, attributes=far_mac),
-                    links.set_link("lower", index=_LOWER, up=True),
-                ]
-            )
-            # It sends nothing before linkwatch has seen its carrier (linkwatch_do_dev).
-            self.wait("far", "UP")
             for guest in declared.guests:
                 self.add(guest)
         except BaseException:
             self.close()
             raise
+
+    def _lay(self, lower_mac: str, mtu: int) -> None:
+        """The cable itself: a veth pair."""
+        far = links.add_veth(
+            "far",
+            index=_FAR,
+            peer="lower",
+            peer_index=_LOWER,
+            peer_mac=lower_mac,
+            mtu=mtu,
+        )
+        far_mac = (("IFLA_ADDRESS", FAR_MAC),)
+        self.do(
+            far,
+            links.set_attributes("far", index=_FAR, attributes=far_mac),
+            links.set_link("lower", index=_LOWER, up=True),
+        )
+        # It sends nothing before linkwatch has seen its carrier (linkwatch_do_dev).
+        self.wait("far", "UP")
+
+    def _remove_guests(self) -> None:
+        there = {link["index"] for link in self.ns.rtnl.links()}
+        for name in [x for x in self.index if x not in ("lower", "far")]:
+            if self.index[name] in there:  # a guest goes with its lower device
+                self.delete(name)
 
     # ------------------------------------------------------------------ links
 

@@ -81,6 +81,46 @@ def test_a_panic_is_a_lost_machine(hairpin, kernel, tmp_path):
         assert output.read_text() == "said\n"
 
 
+COMPLAINT = """\
+import socket
+from pathlib import Path
+
+def test_before():
+    pass
+
+def test_complains():
+    # More than the page allocator ever has at once: sock_kmalloc, __alloc_pages (mm/page_alloc.c).
+    Path("/proc/sys/net/core/optmem_max").write_text(str(1 << 30))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.sendmsg([b"x"], [(0, 0, bytes(5 << 20))], 0, ("127.0.0.1", 9))
+        except OSError:
+            pass
+
+def test_after():
+    pass
+"""
+
+
+def test_a_complaint_fails_its_case(hairpin, kernel, tmp_path):
+    """A real warning of a real kernel: the case that provoked it has failed, with its lines."""
+    (tmp_path / "test_cases.py").write_text(COMPLAINT)
+    run = (sys.executable, "-P", "-m", "harness", "run", "test_cases.py")
+    done = hairpin("vm", "--cpus", "2", kernel.name, "--", *run, timeout=400)
+    assert done.returncode == 1, done.stdout + done.stderr
+    folder = tmp_path / ".hairpin/last/debian-bookworm+cloud"
+    records = json.loads((folder / "results.json").read_text())["records"]
+    outcomes = {x["case"].partition("::")[2]: x["outcome"] for x in records}
+    assert outcomes == {"test_before": "holds", "test_complains": "error", "test_after": "holds"}
+    (trouble,) = json.loads((folder / "machine.json").read_text())["troubles"]
+    assert (trouble["kind"], trouble["early"]) == ("warning", False)
+    assert "mm/page_alloc.c" in trouble["where"]
+    text = (folder / "output.txt").read_text()
+    assert "the kernel complained: warning: WARNING: CPU: " in text
+    assert "__alloc_pages" in text
+    assert f"the kernel complained: warning: {trouble['lines'][0]}" in done.stdout
+
+
 def test_a_command_that_does_not_end(hairpin, kernel):
     done = hairpin("vm", "--timeout", "1", kernel.name, "--", "sleep", "100")
     assert done.returncode == 124, done.stderr
@@ -91,6 +131,47 @@ def test_a_kernel_that_does_not_come_up(hairpin, kernel):
     done = hairpin("vm", "--boot-timeout", "1", kernel.name, "--", "true")
     assert done.returncode == 125
     assert "lost: it did not come up within 1 s" in done.stdout
+
+
+def test_a_serial_port_that_is_lost(hairpin, kernel):
+    """The command is none the worse, but nobody knows whether the kernel complained."""
+    append = ("--append", "console=none")
+    done = hairpin(
+        "vm", *append, kernel.name, "--", "sh", "-c", "echo '<4>WARNING: CPU: 0' >/dev/kmsg"
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "exit status 0" in done.stdout
+    assert "do not come out of its serial port" in done.stdout
+
+
+def test_no_qemu(hairpin, kernel, tmp_path, monkeypatch):
+    """Everything else is there: a sentence, with the package."""
+    for folder in ("/usr/bin", "/bin"):
+        for program in Path(folder).iterdir():
+            link = tmp_path / "bin" / program.name
+            link.parent.mkdir(exist_ok=True)
+            if not program.name.startswith("qemu-system") and not link.is_symlink():
+                link.symlink_to(program)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    done = hairpin("vm", kernel.name, "--", "true")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is no qemu-system-x86_64 here; apt install qemu-system-x86" in done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("left", [0, 32], ids=["none", "a little"])
+def test_a_full_disk(hairpin, kernel, tmp_path, left):
+    """What comes back finds no room: which folder, and what to do; with status 3."""
+    full = tmp_path / "full"
+    full.mkdir()
+    fill = 64 - left
+    mounted = f"mount -t tmpfs -o size=64k full {full} && head -c {fill}k /dev/zero >{full}/x; "
+    wrapper = ("unshare", "--mount", "sh", "-c", mounted + 'exec "$@"', "sh")
+    write = ("sh", "-c", "head -c 300000 /dev/zero")
+    done = hairpin("vm", "--output", str(full), kernel.name, "--", *write, wrapper=wrapper)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "cannot be kept in" in done.stdout
+    assert "(No space left on device); make room there" in done.stdout
 
 
 def test_9p_where_there_is_no_virtiofs(tmp_path, monkeypatch):

@@ -20,7 +20,8 @@ from harness.kernel.engine import (
     make_sender,
 )
 from harness.kernel.engine.choice import uring_works
-from harness.kernel.engine.uring import OP_READ, OP_WRITE, RWF_NOWAIT, Uring, address_of
+from harness.kernel.engine.uring import OP_READ, OP_WRITE, RWF_NOWAIT, Uring
+from harness.kernel.syscalls import address_of
 
 SPEC = FrameSpec((b"\2" * 6,), (b"\4" * 6,), length=60)
 SLOTS = 16  # frames in the pool, and in the pipe

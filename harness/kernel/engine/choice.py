@@ -8,7 +8,8 @@ from functools import cache
 from harness.kernel.engine.pool import Pool
 from harness.kernel.engine.receivers import ReadReceiver, Receiver, UringReceiver
 from harness.kernel.engine.senders import Sender, UringSender, WriteSender
-from harness.kernel.engine.uring import OP_WRITE, RWF_NOWAIT, Uring, address_of
+from harness.kernel.engine.uring import OP_WRITE, RWF_NOWAIT, Uring
+from harness.kernel.syscalls import address_of
 
 __all__ = ["engine_name", "make_receiver", "make_sender", "uring_works"]
 

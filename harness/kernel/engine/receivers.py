@@ -12,7 +12,8 @@ from itertools import count, islice
 from struct import Struct
 
 from harness.kernel.engine.pool import STAMP_AFTER_NUMBER
-from harness.kernel.engine.uring import OP_READ, RWF_NOWAIT, Uring, address_of
+from harness.kernel.engine.uring import OP_READ, RWF_NOWAIT, Uring
+from harness.kernel.syscalls import address_of
 from harness.resource import Resource
 
 __all__ = ["ReadReceiver", "Receiver", "UringReceiver"]

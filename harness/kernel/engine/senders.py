@@ -13,7 +13,8 @@ from collections import deque
 from itertools import repeat
 
 from harness.kernel.engine.pool import Pool
-from harness.kernel.engine.uring import OP_WRITE, RWF_NOWAIT, SKIP_SUCCESS, Uring, address_of
+from harness.kernel.engine.uring import OP_WRITE, RWF_NOWAIT, SKIP_SUCCESS, Uring
+from harness.kernel.syscalls import address_of
 from harness.resource import Resource
 
 __all__ = ["NO_ROOM", "Sender", "UringSender", "WriteSender"]

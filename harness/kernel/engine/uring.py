@@ -7,7 +7,6 @@ frame, and a frame costs no system call of its own.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import mmap
 import os
@@ -16,7 +15,7 @@ import struct
 from harness.kernel.syscalls import io_uring_enter, io_uring_setup
 from harness.resource import Resource
 
-__all__ = ["OP_READ", "OP_WRITE", "RWF_NOWAIT", "SKIP_SUCCESS", "Uring", "address_of"]
+__all__ = ["OP_READ", "OP_WRITE", "RWF_NOWAIT", "SKIP_SUCCESS", "Uring"]
 
 OP_READ = 22  # IORING_OP_READ
 OP_WRITE = 23  # IORING_OP_WRITE
@@ -41,11 +40,6 @@ _CQ_OFFSETS = struct.Struct("=6I")  # head, tail, ring_mask, ring_entries, overf
 _SQE = struct.Struct("=BBHiQQIIQHHiQQ")
 _SQE_SIZE = 64
 _CQE_WORDS = 4  # struct io_uring_cqe: user_data (2 words), res, flags
-
-
-def address_of(buffer: bytearray | mmap.mmap) -> int:
-    """Where a buffer lies in memory. It must outlive every use, and not be resized."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
 class Uring(Resource):

@@ -14,9 +14,10 @@ from harness.report.machines import MachineRow, machine_lines, write_outcome
 from harness.vming import exit_status, split_command
 
 
-def report(outcome, *, log="", early="", console=""):
+def report(outcome, *, log="", early="", console="", heard=True):
+    troubles = troubles_in(log)
     return Report(
-        outcome, "tcg", "no KVM", 2.5, 9.0, console, troubles_in(log), early=troubles_in(early)
+        outcome, "tcg", "no KVM", 2.5, 9.0, console, troubles, troubles_in(early), heard=heard
     )
 
 
@@ -44,6 +45,8 @@ def test_what_is_behind_the_dashes(words, told, command):
         ([(report(Ended(0), log=COMPLAINT), None)], 1),
         ([(report(Ended(0), early=COMPLAINT), None)], 0),
         ([(report(Ended(5), log=COMPLAINT), None)], 5),
+        ([(report(Ended(0), heard=False), None)], 3),
+        ([(report(Ended(7), heard=False), None)], 7),
         ([(report(Ended(200)), None), (report(TimedOut(1)), None)], 124),
         ([(report(TimedOut(1)), None), (report(Lost("panicked")), None)], 125),
         ([(None, UnfitError("no", remedy="do")), (report(Ended(1)), None)], 3),
@@ -162,3 +165,17 @@ def test_what_a_matrix_is_told(tmp_path, found, results, state, reason):
     ending = read_ending(tmp_path, None)
     assert (ending.name, ending.kernel) == ("debian:bookworm", "6.1.0-56-amd64")
     assert (ending.state, ending.reason) == (state, reason)
+
+
+def test_what_is_said_of_a_lost_serial_port(tmp_path):
+    lines = machine_lines(row(tmp_path, report(Ended(0), heard=False)), quiet=True)
+    (said,) = lines[2:]
+    assert said.startswith("  its warnings do not come out of its serial port (console=, ")
+
+
+@pytest.mark.parametrize("nics", ["", "e1000e,", "ne2000", "e1000e virtio-net"])
+def test_network_interfaces_that_there_are_not(nics, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["vm", "--nics", nics, "debian:bookworm"])
+    assert ended.value.code == 2
+    assert "allowed: e1000, e1000e, rtl8139, virtio-net, vmxnet3" in capsys.readouterr().err

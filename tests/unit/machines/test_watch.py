@@ -127,6 +127,20 @@ def test_a_machine_that_goes(machine, console, qemu, reason):
     assert machine.end(gone=True, qemu=qemu).outcome == Lost(reason)
 
 
+@pytest.mark.parametrize("status", [b"", b"up 1\n"], ids=["while it starts", "later"])
+def test_a_machine_that_stays_as_it_panicked(machine, status):
+    """With panic=0 it does not reboot: it is late, and lost."""
+    machine.write(status=status, console=PANIC)
+    attempt = machine.end(boot=0.01, command=0.01)
+    assert attempt.outcome == Lost("panicked: Kernel panic - not syncing: Attempted to kill init!")
+
+
+def test_a_machine_that_is_reset_at_once(machine):
+    """As with an image that is damaged."""
+    reason = "was switched off or reset before it was up, and its console is silent"
+    assert machine.end(gone=True).outcome == Lost(reason)
+
+
 def test_a_machine_that_cannot_be_set_up(machine):
     machine.write(status=b"unfit there is no overlay file system\n")
     attempt = machine.end()
