@@ -95,7 +95,7 @@ class Proof:
         try:
             return self._family.spawn(
                 self._outside if outside else self._ns,
-                ["sh", "-c", f'exec "$@" >&{ours} 2>&1', "sh", *command],
+                ["bash", "-c", f'exec "$@" >&{ours} 2>&1', "bash", *command],
                 descriptors=(ours,),
                 environment=self.environment,
                 folder=str(VAGRANT),
