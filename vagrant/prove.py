@@ -1,6 +1,6 @@
 """Proves vagrant/ end to end, with vagrant-libvirt and without KVM or a box from anywhere.
 
-    sudo .venv/bin/python vagrant/prove.py [--box FILE] [--arguments WORDS] [--test WORDS]
+    sudo ./hairpin test vagrant [-- [--box FILE] [--arguments WORDS] [--test WORDS]]
 
     this machine              sandbox, network namespace
     .------------.            .---------------------------------------------------.
@@ -29,12 +29,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import HairpinError, UnfitError
-from harness.guests.daemon import Libvirtd
 from harness.kernel import links
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Process, find_program
+
+if TYPE_CHECKING:
+    from harness.guests.daemon import Libvirtd
 
 VAGRANT = Path(__file__).resolve().parent
 CHECKOUT = VAGRANT.parent
@@ -85,6 +88,18 @@ class Proof:
         said: list[str] = []
         yield said
         self.steps.append((name, time.monotonic() - started, "; ".join(said)))
+
+    def ensure_plugin(self) -> None:
+        """Raises UnfitError when Vagrant knows no libvirt."""
+        command, inside = ["vagrant", "plugin", "list"], self.libvirtd.sandbox
+        known = self._family.run(
+            self._ns, command, timeout=60, environment=self.environment, sandbox=inside
+        )
+        if "vagrant-libvirt" not in known.checked().stdout:
+            raise UnfitError(
+                "Vagrant has no vagrant-libvirt here, but for what a user may have installed",
+                remedy="apt install vagrant-libvirt",
+            )
 
     def start(self, *command: str, outside: bool = False) -> Process:
         """Start a command in the sandbox; what it writes appears on our terminal.
@@ -183,6 +198,14 @@ def download(*, with_tests: bool) -> list[str]:
     return [*pip, *kind, f"--dest={WHEELS}", *wanted]
 
 
+def ensure_fit() -> None:
+    """Raises UnfitError where something is missing that is not looked for later."""
+    if os.geteuid():
+        raise UnfitError("a libvirtd of our own takes root", remedy="run it with sudo")
+    for name in ("dnsmasq", "rsync", "ssh", "vagrant"):
+        find_program(name)
+
+
 def furnish(libvirtd: Libvirtd) -> None:
     """A home, and the machine's resolver, which may be kept in /run."""
     resolver = Path("/etc/resolv.conf").resolve()
@@ -218,17 +241,19 @@ def main() -> int:
         parser.error(f"there is no {given.box}")
     started = time.monotonic()
     before = look()
-    proof = None
+    proof: Proof | None = None
     try:
         with ExitStack() as undo:
-            for name in ("vagrant", "rsync", "ssh", "dnsmasq"):
-                find_program(name)
+            ensure_fit()
+            from harness.guests.daemon import Libvirtd
+
             family = undo.enter_context(Family())
             ns = undo.enter_context(NetNS.create())
             ns.rtnl.transact([links.set_link("lo", index=1, up=True)])
             libvirtd = undo.enter_context(Libvirtd(family, ns, hostname="vagrant"))
             furnish(libvirtd)
             proof = Proof(family, ns, libvirtd, given.arguments)
+            proof.ensure_plugin()
             prove(proof, given)
     except UnfitError as error:
         print(f"{error}", file=sys.stderr)
@@ -240,7 +265,7 @@ def main() -> int:
         print("\ninterrupted", file=sys.stderr)
         return 130
     finally:
-        for name, took, said in proof.steps if proof else ():
+        for name, took, said in [] if proof is None else proof.steps:
             print(f"{took:7.0f} s  {name}" + (f"\n           {said}" if said else ""))
     changed = [name for name, was in look().items() if was != before[name]]
     if changed:
