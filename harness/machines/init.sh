@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # First in the machine: loads what the root is shared by, puts a tmpfs over it, and moves there.
 # The status port (3) is told how that went: "up SECONDS" or "unfit WHY".
+# shellcheck shell=dash disable=SC1091,SC2034,SC2086,SC2154 # settings are made with the initramfs
 b=/bin/busybox
 $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
