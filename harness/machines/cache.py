@@ -43,8 +43,13 @@ def cache_folder(name: str) -> Path:
 def keep(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, whoever else does, or is killed. Raises OSError."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".half-", delete=False) as half:
-        half.write(data)
-    Path(half.name).replace(path)
+        try:
+            half.write(data)
+            half.flush()
+            Path(half.name).replace(path)
+        except BaseException:
+            Path(half.name).unlink(missing_ok=True)
+            raise
 
 
 @contextmanager

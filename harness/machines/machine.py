@@ -26,7 +26,7 @@ from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Process
 from harness.machines.accelerator import Accelerator, Choice, choose_accelerator
 from harness.machines.bzimage import unpacked_kernel
-from harness.machines.cache import cache_folder, keep
+from harness.machines.cache import cache_folder, explained, keep
 from harness.machines.hardware import PLAIN, Hardware
 from harness.machines.initramfs import UP_MARK, Order, Share, initramfs, shares_of
 from harness.machines.kernel import Kernel
@@ -46,6 +46,7 @@ __all__ = ["Limits", "run_machine"]
 
 _AT_ONCE = 1 << 16
 _OUTPUT_WITHIN = 5.0  # seconds, for the rest of the output once the command has ended
+_UNPACKED = 100  # megabytes, about, of a kernel
 _KVM_UP_WITHIN = 15.0  # seconds; a KVM that works needs two
 
 
@@ -143,8 +144,9 @@ def _bootable(kernel: Kernel) -> Path:
         plain = unpacked_kernel(data)
         if plain is data:
             return image
-        keep(place, plain)
-        os.utime(place, ns=(date, date))
+        with explained(f"the kernel {kernel.release}, unpacked,", place.parent, room=_UNPACKED):
+            keep(place, plain)
+            os.utime(place, ns=(date, date))
     return place
 
 

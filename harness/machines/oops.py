@@ -14,6 +14,7 @@ from enum import StrEnum
 __all__ = ["Kind", "Trouble", "troubles_in"]
 
 _LINES = 12  # of a trouble, that are shown
+_HEADING = 2  # lines of lockdep's: what it is, and the kernel's release
 _LONGEST = 200  # lines of one: what goes on for longer is another matter
 
 
@@ -97,6 +98,9 @@ _RIP = re.compile(rf"^(?:RIP: \d+:|pc : |RIP: ){_F}")
 _CALL = re.compile(rf"^ (?:\[<[0-9a-f]+>\] )?{_F}")
 _DUMPING = {"dump_stack", "dump_stack_lvl", "show_stack", "panic", "vpanic", "__dump_stack"}
 _GOES_ON = frozenset({Kind.BUG, Kind.OOPS})
+# Lockdep draws a line below its first two lines, and goes on: who wants which lock, and where.
+_UNDERLINED = frozenset({Kind.LOCKDEP, Kind.RCU})
+_LOCK = re.compile(r"\bat: (?P<where>[\w.]+)\+0x|^(?P<place>\S+:\d+) suspicious ")
 
 
 def troubles_in(text: str | Iterable[str]) -> tuple[Trouble, ...]:
@@ -124,8 +128,11 @@ def troubles_in(text: str | Iterable[str]) -> tuple[Trouble, ...]:
         elif kind is not None:
             if head and not where:
                 where = head[1]
-            if (_END.match(line) and len(block) > 1) or len(block) >= _LONGEST:
+            underline = kind in _UNDERLINED and len(block) == _HEADING and line[0:1] == "-"
+            if (_END.match(line) and len(block) > 1 and not underline) or len(block) >= _LONGEST:
                 finish()
+            elif underline:
+                continue
             elif line.strip():
                 block.append(line)
     finish()
@@ -147,9 +154,14 @@ def _trouble(kind: Kind, where: str, block: list[str]) -> Trouble:
 
 
 def _function(block: Iterable[str]) -> str:
-    """Where it struck: what the instruction pointer was in, else who called first."""
+    """Where it struck: what the instruction pointer was in, else who called first.
+
+    Of a lock: who wanted it.
+    """
     called = ""
     for line in block:
+        if lock := _LOCK.search(line):
+            return lock["where"] or lock["place"] or ""
         if found := _RIP.match(line):
             return found["where"]
         if not called and (found := _CALL.match(line)) and found["where"] not in _DUMPING:

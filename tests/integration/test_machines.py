@@ -19,9 +19,10 @@ from harness.kernel.processes import find_program
 from harness.machines import machine as machines
 from harness.machines.accelerator import Accelerator, Choice
 from harness.machines.busybox import busybox
+from harness.machines.cache import cache_folder
 from harness.machines.initramfs import Order
 from harness.machines.kernel import catalogue, find_kernel
-from harness.machines.machine import Limits, run_machine
+from harness.machines.machine import run_machine
 from harness.machines.outcome import Ended
 from harness.machines.qemu import find_virtiofsd
 
@@ -238,16 +239,19 @@ def test_killed(kernel, tmp_path, signum):
     assert list(temporary.iterdir()) == []
 
 
-def test_no_room(kernel, monkeypatch, tmp_path):
-    """What the kernel's file needs is not there: a sentence, not a trace."""
-    ensure_namespaces()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-
-    def full(*_):
-        raise OSError(28, "No space left on device", str(tmp_path))
-
-    monkeypatch.setattr(machines, "unpacked_kernel", lambda _: b"another")
-    monkeypatch.setattr(machines, "keep", full)
-    order = Order(("true",), Path("/"), tmp_path)
-    with pytest.raises(UnfitError, match=f"there is no room left .*{tmp_path}"):
-        run_machine(kernel, order, say=print, accelerator=TCG, limits=Limits(1, 1))
+@pytest.mark.root
+def test_a_full_cache(hairpin, kernel, tmp_path):
+    """The kernel finds no room to be unpacked: which folder, and nothing is left half made."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=4m full {cache} && mkdir {cache}/hairpin &&
+        ln -s {cache_folder("kernels")} {cache}/hairpin/kernels
+        export XDG_CACHE_HOME={cache}
+        "$@"; status=$?; ls -A {cache}/hairpin/vmlinux; exit $status
+    """
+    wrapper = ("unshare", "--mount", "sh", "-c", script, "sh")
+    done = hairpin("vm", kernel.name, "--", "true", wrapper=wrapper)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert f"unpacked, cannot be made in {cache}/hairpin/vmlinux (No space left" in done.stdout
+    assert done.stdout.endswith(f"\nReports: {(tmp_path / '.hairpin/last').resolve()}\n")

@@ -43,23 +43,85 @@ OOPS = """\
 <4>[   12.345687] ---[ end trace 0000000000000000 ]---
 <0>[   12.345688] Kernel panic - not syncing: Fatal exception in interrupt
 """
+# The forms of these are those of public reports (lore.kernel.org, syzbot), shortened.
 LOCKDEP = """\
-[   33.1] ======================================================
-[   33.1] WARNING: possible circular locking dependency detected
-[   33.1] 6.12.0-debug #1 Not tainted
-[   33.1] ------------------------------------------------------
-[   33.1] ip/1234 is trying to acquire lock:
-[   33.1] ffff88800c0d2cd8 (rtnl_mutex){+.+.}-{3:3}, at: macvtap_open+0x1a/0x90
+[94106.109810] ======================================================
+[94106.109811] WARNING: possible circular locking dependency detected
+[94106.109814] 5.18.0-rc3-debug #11 Tainted: G        W
+[94106.109816] ------------------------------------------------------
+[94106.109816] ip/875 is trying to acquire lock:
+[94106.109818] ffff888148cb8198 (&vlan->mutex){+.+.}-{3:3}, at: macvlan_set_mode+0x33/0xd0 [macvlan]
+[94106.109838]
+               but task is already holding lock:
+[94106.109839] ffff888148cb2988 (rtnl_mutex){+.+.}-{3:3}, at: rtnetlink_rcv_msg+0x14c/0x170
+[94106.109898]
+               which lock already depends on the new lock.
+
+[94106.109899]
+               the existing dependency chain (in reverse order) is:
+[94106.109900]
+               -> #1 (rtnl_mutex){+.+.}-{3:3}:
+[94106.109903]        __mutex_lock_common+0xab/0xde0
+[94106.109906]        mutex_lock_nested+0x1c/0x30
+"""
+IRQ = """\
+[  201.5][T4155] ================================
+[  201.5][T4155] WARNING: inconsistent lock state
+[  201.5][T4155] 6.12.0-debug #1 Not tainted
+[  201.5][T4155] --------------------------------
+[  201.5][T4155] inconsistent {SOFTIRQ-ON-W} -> {IN-SOFTIRQ-W} usage.
+[  201.5][T4155] ksoftirqd/0/15 [HC0[0]:SC1[1]:HE1:SE0] takes:
+[  201.5][T4155] ffff88801b2 (&port->bc_queue.lock){+.?.}-{2:2}, at: macvlan_handle_frame+0x9c/0xb30
+[  201.5][T4155] {SOFTIRQ-ON-W} state was registered at:
+[  201.5][T4155]   lock_acquire+0x1ae/0x510
+"""
+RCU = """\
+[   71.0] =============================
+[   71.0] WARNING: suspicious RCU usage
+[   71.0] 6.9.0-rc1 #5 Not tainted
+[   71.0] -----------------------------
+[   71.0] drivers/net/macvlan.c:82 suspicious rcu_dereference_check() usage!
+[   71.0]
+[   71.0] other info that might help us debug this:
 """
 KASAN = """\
 ==================================================================
 BUG: KASAN: slab-use-after-free in macvlan_process_broadcast+0x3a2/0x4f0 [macvlan]
 Read of size 8 at addr ffff888009a3c018 by task kworker/0:1/10
+
+CPU: 2 UID: 0 PID: 10 Comm: kworker/0:1 Tainted: G        W   6.18.14+ #23 PREEMPT(full)
+Tainted: [W]=WARN
+Hardware name: QEMU Standard PC (i440FX + PIIX, 1996)
+Workqueue: events macvlan_process_broadcast [macvlan]
 Call Trace:
  <TASK>
- dump_stack_lvl+0x64/0x80
- print_report+0xce/0x670
+ dump_stack_lvl+0x73/0xa0
+ print_report+0xce/0x620
+ ? __virt_addr_valid+0x205/0x3f0
+ kasan_report+0xc6/0xf0
+ </TASK>
+
+Allocated by task 129:
+ kasan_save_stack+0x30/0x50
+Freed by task 0:
+ kmem_cache_free+0x157/0x3c0
 ==================================================================
+Disabling lock debugging due to kernel taint
+"""
+KASAN_NULL = """\
+Oops: general protection fault, probably for non-canonical address 0xdffffc00: 0000 [#1] SMP KASAN
+KASAN: null-ptr-deref in range [0x0000000000000000-0x0000000000000007]
+CPU: 0 UID: 0 PID: 5896 Comm: ip Not tainted 6.14.0 #0 PREEMPT(full)
+RIP: 0010:tap_do_read+0x30b/0x3e0 [tap]
+"""
+UBSAN = """\
+[   12.0] ------------[ cut here ]------------
+[   12.0] UBSAN: array-index-out-of-bounds in drivers/net/tap.c:412:20
+[   12.0] index 256 is out of range for type 'tap_queue *[256]'
+[   12.0] Call Trace:
+[   12.0]  dump_stack_lvl+0x48/0x70
+[   12.0]  ubsan_epilogue+0x9/0x40
+[   12.0] ---[ end trace ]---
 """
 
 
@@ -73,7 +135,11 @@ Call Trace:
         pytest.param(
             OOPS, [(Kind.OOPS, "macvlan_common_newlink"), (Kind.PANIC, "")], id="oops-then-panic"
         ),
-        pytest.param(LOCKDEP, [(Kind.LOCKDEP, "")], id="lockdep"),
+        pytest.param(LOCKDEP, [(Kind.LOCKDEP, "macvlan_set_mode")], id="lockdep"),
+        pytest.param(IRQ, [(Kind.LOCKDEP, "macvlan_handle_frame")], id="lockdep-softirq"),
+        pytest.param(RCU, [(Kind.RCU, "drivers/net/macvlan.c:82")], id="lockdep-rcu"),
+        pytest.param(KASAN_NULL, [(Kind.OOPS, "tap_do_read")], id="kasan-null"),
+        pytest.param(UBSAN, [(Kind.UBSAN, "drivers/net/tap.c:412:20")], id="ubsan"),
         pytest.param(KASAN, [(Kind.KASAN, "macvlan_process_broadcast")], id="kasan"),
     ],
 )
@@ -171,3 +237,12 @@ def test_as_a_sentence():
     assert str(trouble) == (
         "panic at sysrq_handle_crash: Kernel panic - not syncing: sysrq triggered crash"
     )
+
+
+def test_locks_are_named():
+    """What lockdep says below its line is of it: who wants which lock while holding which."""
+    (trouble,) = troubles_in(LOCKDEP)
+    wanted = [line.strip() for line in trouble.lines]
+    assert "ip/875 is trying to acquire lock:" in wanted
+    assert "but task is already holding lock:" in wanted
+    assert any("(rtnl_mutex)" in line for line in wanted)
