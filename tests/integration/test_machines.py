@@ -136,9 +136,9 @@ def test_a_kernel_that_does_not_come_up(hairpin, kernel):
 
 def test_a_serial_port_that_is_lost(hairpin, kernel):
     """The command is none the worse, but nobody knows whether the kernel complained."""
-    append = ("--append", "console=none")
+    append = ("--append", "8250.nr_uarts=0")
     done = hairpin(
-        "vm", *append, kernel.name, "--", "sh", "-c", "echo '<4>WARNING: CPU: 0' >/dev/kmsg"
+        "vm", *append, kernel.name, "--", "sh", "-c", "echo '<4>WARNING: CPU: 0 PID: 1' >/dev/kmsg"
     )
     assert done.returncode == 3, done.stdout + done.stderr
     assert "exit status 0" in done.stdout
