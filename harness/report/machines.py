@@ -53,7 +53,7 @@ def machine_lines(row: MachineRow, *, quiet: bool) -> list[str]:
         lines.append(f"  the kernel complained while it started: {trouble}")
     if report.boot is not None and not report.heard:
         lines.append(
-            "  its warnings do not come out of its serial port (console=, loglevel=, quiet): "
+            "  its warnings do not come out of its serial port (8250.nr_uarts=, loglevel=, quiet): "
             "whether it complained is not known"
         )
     lost = not isinstance(report.outcome, Ended)

@@ -80,13 +80,14 @@ def test_what_the_wire_lets_through(rough, netem, mode, sender, receiver):
     before = link_counters(bed.ns)["a"]
     counters, arrived = _through(bed, sender, receiver)
     after = link_counters(bed.ns)["a"]
-    word = "tx" if sender == "a" else "rx"
-    counted = [after[f"{word}_{x}"] - before[f"{word}_{x}"] for x in ("packets", "dropped")]
+    # Without a tap the link's own stack gets it, and may count it as dropped.
+    names = ("tx_packets", "tx_dropped") if sender == "a" else ("rx_packets",)
+    counted = [after[name] - before[name] for name in names]
     assert len(arrived) == counters.sent
     assert arrived == sorted(arrived), "a wire without reordering"
     if not netem.duplicate:  # of one that is doubled and lost, one is left (netem_enqueue)
         assert len(arrived) == FRAMES - counters.dropped
-    assert counted == [FRAMES if sender == "a" else len(arrived), 0], "macvlan_start_xmit"
+    assert counted == ([FRAMES, 0] if sender == "a" else [len(arrived)]), "macvlan_start_xmit"
     if netem.loss:
         assert 0 < len(set(arrived)) < FRAMES
     else:

@@ -170,7 +170,7 @@ def test_what_a_matrix_is_told(tmp_path, found, results, state, reason):
 def test_what_is_said_of_a_lost_serial_port(tmp_path):
     lines = machine_lines(row(tmp_path, report(Ended(0), heard=False)), quiet=True)
     (said,) = lines[2:]
-    assert said.startswith("  its warnings do not come out of its serial port (console=, ")
+    assert said.startswith("  its warnings do not come out of its serial port (8250.nr_uarts=, ")
 
 
 @pytest.mark.parametrize("nics", ["", "e1000e,", "ne2000", "e1000e virtio-net"])
