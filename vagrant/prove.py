@@ -223,7 +223,7 @@ def furnish(libvirtd: Libvirtd) -> None:
 def look() -> dict[str, str]:
     """What of this machine could be left changed."""
     names = sorted(name for _, name in socket.if_nameindex())
-    seen = {"links": " ".join(names), "mounts": Path("/proc/self/mounts").read_text()}
+    seen = {"links": "\n".join(names), "mounts": Path("/proc/self/mounts").read_text()}
     for name in KEPT:
         folder = Path(name).expanduser()
         seen[name] = "\n".join(sorted(str(x) for x in folder.rglob("*")))
@@ -267,9 +267,13 @@ def main() -> int:
     finally:
         for name, took, said in [] if proof is None else proof.steps:
             print(f"{took:7.0f} s  {name}" + (f"\n           {said}" if said else ""))
-    changed = [name for name, was in look().items() if was != before[name]]
-    if changed:
-        print(f"failed: left changed on this machine: {', '.join(changed)}", file=sys.stderr)
+    left = [
+        f"{name}: {line}"
+        for name, was in look().items()
+        for line in sorted({*was.splitlines()} ^ {*before[name].splitlines()})
+    ]
+    if left:
+        print("failed: changed on this machine, by this or by others:", *left, sep="\n  ")
         return 1
     took = time.monotonic() - started
     print(f"{len(proof.steps)} steps in {took:.0f} s, and nothing left on this machine")
