@@ -29,6 +29,21 @@ class Behaviour(Enum):
         f"macvlan_changelink, {_MACVLAN}",
         "",
     )
+    LOWER_DOWN_SHOWS = (
+        "a macvtap has no carrier while its lower device is down",
+        f"macvlan_device_event (NETDEV_DOWN), {_MACVLAN}",
+        "80fd2d6ca546",
+    )
+    DEI_KEPT = (
+        "the drop eligible bit of a tag survives its being taken out and put back",
+        "__vlan_hwaccel_put_tag, net/8021q; include/linux/if_vlan.h",
+        "0c4b2d370514",
+    )
+    EMPTY_NAME_REFUSED = (
+        "a link with an empty name is refused, not named by the kernel",
+        "rtnl_create_link, net/core/rtnetlink.c",
+        "",
+    )
     LIVE_RENAME = (
         "a link that is up can be given another name",
         "dev_change_name, net/core/dev.c",

@@ -46,7 +46,7 @@ _ADVICE = {
     "veth": "CONFIG_VETH",
     "bridge": "CONFIG_BRIDGE",
 }
-_LOWER, _PEER, _BRIDGE, _MACVTAP, _DUMMY, _VLAN, _FILTERING = range(10, 17)
+_LOWER, _PEER, _BRIDGE, _MACVTAP, _DUMMY, _VLAN, _FILTERING, _NODST = range(10, 18)
 
 
 @cache
@@ -77,6 +77,7 @@ def probe() -> Features:
                 missing[name] = error.detail or str(error)
         if "macvtap" not in missing:
             missing |= _unknown_attributes(ns)
+            missing |= _without_nodst(ns)
         backend, reason = _try_tap(ns) if "macvtap" not in missing else (Backend.PACKET, "")
     system = os.uname()
     able = not {"veth", "macvtap"} & set(missing)
@@ -102,6 +103,16 @@ def _unknown_attributes(ns: NetNS) -> dict[str, str]:
     }
 
 
+def _without_nodst(ns: NetNS) -> dict[str, str]:
+    """Frames for a source-mode guest alone: 427f0c8c194b (Linux 5.13), and kernels that took it."""
+    guest = Guest("nodst", Mode.SOURCE, mac="02:68:70:01:00:02", nodst=True)
+    try:
+        ns.rtnl.transact([add_macvtap(guest, index=_NODST, lower=_LOWER)])
+    except KernelError as error:
+        return {"nodst": str(error)}
+    return {}
+
+
 def _try_tap(ns: NetNS) -> tuple[Backend, str]:
     try:
         with Tap.open(ns, "macvtap"):
@@ -123,6 +134,7 @@ def missing_for(topology: Topology, features: Features) -> str:
         "vlan": LowerKind.VLAN in kinds,
         "vlan filtering": any(x.vlan_filtering for x in topology.switches),
         "bcqueuelen": any(g.bcqueuelen is not None for g in topology.guests),
+        "nodst": any(g.nodst for g in topology.guests),
         "bc_cutoff": any(g.bc_cutoff is not None for g in topology.guests),
     }
     lacking = [name for name, needed in needs.items() if needed and name in features.missing]

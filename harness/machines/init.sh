@@ -85,9 +85,10 @@ if [ -n "$modules" ]; then
 fi
 $b cp $b /command /stage2.sh $n/run/hairpin/
 for tool in modprobe insmod rmmod lsmod; do $b ln -s ../busybox $n/run/hairpin/bin/$tool; done
-# busybox's unpacks neither .zst nor what is signed; the host's own can. From within, as it may be
-# a link to /bin/kmod.
-$b chroot $n /run/hairpin/busybox test -x /sbin/modprobe || echo /run/hairpin/bin/modprobe >$n/proc/sys/kernel/modprobe
+# busybox's unpacks neither .zst nor what is signed; the host's own can. It is looked for from within,
+# as it may be a link from the root on (/bin/kmod).
+$b chroot $n /run/hairpin/busybox test -x /sbin/modprobe ||
+    echo /run/hairpin/bin/modprobe >$n/proc/sys/kernel/modprobe
 $b hostname hairpin
 $b ip link set lo up
 echo "<4>$mark" >$n/dev/kmsg

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from harness import Behaviour, Guest, KernelError, Mode, Switch, Testbed, Topology
-from harness.kernel.features import Backend, probe
+from harness.kernel.features import Backend, missing_for, probe
 from harness.kernel.netns import on_thread
 from harness.testbed.cable import Cable
 from harness.testbed.raw import RawEnds
@@ -83,6 +83,8 @@ def cable(backend, closing):
     beds = []
 
     def cable(*guests, mtu=1500):
+        if reason := missing_for(Topology(guests), probe()):
+            pytest.skip(reason)
         beds.append(Cable(guests, backend=backend, mtu=mtu))
         return beds[-1]
 

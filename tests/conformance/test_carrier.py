@@ -7,15 +7,23 @@ b [tap]--'
 
 import pytest
 
-from harness import Guest, Mode, Stimulus, Topology
+from harness import Behaviour, Guest, Mode, Stimulus, Topology
 from harness.kernel.counters import link_counters, moved
-from harness.kernel.features import Backend
+from harness.kernel.features import Backend, probe
 from harness.kernel.links import set_link
 from harness.kernel.linkstate import wait_for_link
 
 MODES = [Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE, Mode.PASSTHRU]
 CUT = ["far", "lower"]
+UNSEEN = "this kernel's macvtaps do not see that their lower device goes down (80fd2d6ca546)"
 TRANSFER = "netif_stacked_transfer_operstate, net/core/dev.c; macvlan_device_event"
+
+
+def _cut(bed, link):
+    """`link` goes down; skips where a macvtap does not follow that one."""
+    if link == "lower" and Behaviour.LOWER_DOWN_SHOWS not in probe().behaviours:
+        pytest.skip(UNSEEN)
+    bed.set(link, up=False)
 
 
 def _moved_by_sending(bed, to="far"):
@@ -35,7 +43,7 @@ def test_goes_down_and_comes_back(cable, mode, cut):
     """Switch port or lower device down: LOWERLAYERDOWN; up again: UP, and frames flow."""
     bed = cable(Guest("a", mode))
     bed.wait("a", "UP")
-    bed.set(cut, up=False)
+    _cut(bed, cut)
     down = bed.wait("a", "LOWERLAYERDOWN")
     assert down.up, f"it is still administratively up ({TRANSFER})"
     assert not down.carrier, TRANSFER
@@ -55,7 +63,7 @@ def test_sending_into_the_void(cable, into_the_void, mode, cut):
     """
     bed = cable(Guest("a", mode))
     bed.end("a")
-    bed.set(cut, up=False)
+    _cut(bed, cut)
     bed.wait("a", "LOWERLAYERDOWN")
     assert _moved_by_sending(bed) == into_the_void
 
@@ -80,7 +88,7 @@ def test_siblings_lose_each_other(cable, into_the_void, cut):
     """Bridge mode needs no wire, but a carrier: siblings on a cut one are cut off as well."""
     bed = cable(Guest("a", Mode.BRIDGE), Guest("b", Mode.BRIDGE))
     assert bed.seen("a", "b", at=["b"]) == ["b"]
-    bed.set(cut, up=False)
+    _cut(bed, cut)
     bed.wait("a", "LOWERLAYERDOWN")
     assert _moved_by_sending(bed, to="b") == into_the_void, TRANSFER
     bed.set(cut, up=True)
@@ -111,7 +119,7 @@ def test_lower_cannot_be_overtaken(cable):
     macvlan_open does not look; netif_carrier_ok does.
     """
     bed = cable(Guest("a", Mode.BRIDGE, up=False))
-    bed.set("lower", up=False)
+    _cut(bed, "lower")
     bed.set("a", up=True)
     assert bed.wait("a", "LOWERLAYERDOWN").up
     bed.set("lower", up=True)

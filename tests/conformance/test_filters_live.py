@@ -173,6 +173,8 @@ def test_counts_follow_the_link(cable, flag):
     """Down, a guest asks for nothing; up again, for what it had (macvlan_open, macvlan_stop)."""
     bed = cable(Guest("a", Mode.VEPA), Guest("b", Mode.VEPA))
     without = _counts(bed)
+    if flag == "allmulticast" and without[0] is None:
+        pytest.skip("this kernel does not tell allmulti (IFLA_ALLMULTI, Linux 6.0)")
     bed.set("a", **{flag: True})
     with_it = _counts(bed)
     assert with_it != without
@@ -192,7 +194,8 @@ def test_promiscuous_in_passthru(cable):
     assert _counts(bed) == before
     bed.set("a", allmulticast=True)
     assert _counts(bed)[1] == before[1]
-    assert _counts(bed)[0] == before[0] + 1, "allmulticast is handed on in every mode"
+    if before[0] is not None:  # IFLA_ALLMULTI, Linux 6.0
+        assert _counts(bed)[0] == before[0] + 1, "allmulticast is handed on in every mode"
 
 
 @pytest.mark.parametrize("mode", [Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE])

@@ -186,7 +186,8 @@ def test_detached_keeps_what_it_has(bed, queues):
     for queue in queues:
         queue.drain()
     assert seen
-    assert set(seen) <= {_flow(number) for number in FLOWS}, "tap_disable_queue"
+    # Whose flow a queue has is a matter of a hash with a seed: the last frame may be among them.
+    assert set(seen) <= {LAST, *(_flow(number) for number in FLOWS)}, "tap_disable_queue"
 
 
 def test_one_left(send, queues):

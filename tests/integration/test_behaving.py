@@ -66,3 +66,9 @@ def test_a_carrier_is_no_void(wire):
 def test_a_name_that_is_taken(wire):
     change(wire, "peer", behaving._PEER, attributes=(("IFLA_IFNAME", "renamed"),))
     assert not behaving._ATTEMPTS[RENAME](wire)
+
+
+def test_a_frame_without_the_bit(wire, monkeypatch):
+    """What arrives without it is told apart from what arrives with it."""
+    monkeypatch.setattr(behaving, "with_tag", lambda frame, _: frame)  # as if it were lost
+    assert not behaving._ATTEMPTS[Behaviour.DEI_KEPT](wire)

@@ -51,6 +51,7 @@ def test_a_command(hairpin, kernel, tmp_path):
     script = """
         uname -r; pwd; echo "$1" >"$HAIRPIN_FOLDER/kept"; echo gone >gone
         : <>/dev/net/tun || exit 8
+        [ -x /sbin/modprobe ] && grep -qv ^/sbin/modprobe /proc/sys/kernel/modprobe && exit 9
         exit 7
     """
     words = ("sh", "-c", script, "sh", "it's $HOME")

@@ -13,7 +13,7 @@ ALL = pytest.mark.parametrize("behaviour", Behaviour, ids=lambda x: x.key)
 @ALL
 def test_where_it_comes_from(behaviour):
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", behaviour.key)
-    assert re.match(r"[a-z_][a-z0-9_]+, (drivers/)?net/", behaviour.where)
+    assert re.match(r"[a-z_][a-z0-9_]+( \([A-Z_]+\))?, (drivers/)?net/", behaviour.where)
     assert re.fullmatch(r"([0-9a-f]{12})?", behaviour.commit)
     assert not behaviour.says.endswith(".")
 
