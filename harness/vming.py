@@ -20,6 +20,7 @@ from harness.errors import HairpinError, KernelError, UnfitError, UsageError
 
 if TYPE_CHECKING:  # what a command needs is loaded when it runs
     from harness.machines.accelerator import Choice
+    from harness.machines.hardware import Hardware
     from harness.machines.kernel import Kernel
     from harness.machines.outcome import Report
     from harness.report.machines import MachineRow
@@ -31,7 +32,11 @@ EXIT_TIMED_OUT = 124
 EXIT_LOST = 125
 """The machine did not come up, or went before its command had ended."""
 _DIFFERS, _UNFIT = 1, 3
+# Mebibytes. Files that are written live in it; the emulated virtual functions do not come up where
+# it goes beyond 2 GiB.
+_MEMORY, _SRIOV_MEMORY = 1024, 2048
 # What a command in a machine gets of our environment, besides what begins with HAIRPIN_ and LC_.
+_SRIOV_MODULES = ("igb", "igbvf", "virtio_net", "macvtap")
 _KEPT = ("HOME", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONPATH", "TZ", "VIRTUAL_ENV", "USER")
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
@@ -72,13 +77,20 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     vm.add_argument(
         "--boot-timeout", type=_number, default=90, metavar="S", help="seconds until it is up (90)"
     )
-    vm.add_argument("--memory", type=_number, default=1024, metavar="MIB", help="(1024)")
+    vm.add_argument(
+        "--memory", type=_number, metavar="MIB", help=f"({_MEMORY}; {_SRIOV_MEMORY} for --sriov)"
+    )
     vm.add_argument("--cpus", type=_number, default=1, metavar="N", help="of each machine (1)")
     vm.add_argument(
         "--accelerator",
         choices=("auto", "kvm", "tcg"),
         default="auto",
         help="auto: KVM where a machine comes up with it, else TCG",
+    )
+    vm.add_argument(
+        "--sriov",
+        action="store_true",
+        help="with a NIC that has virtual functions; hairpin sriov is run, unless COMMAND is given",
     )
     vm.add_argument("--append", default="", metavar="ARGS", help="more for the kernel's own line")
     vm.add_argument("--output", type=Path, default=Path(".hairpin"), metavar="DIR")
@@ -218,13 +230,14 @@ def _run_one(
     from harness.machines.qemu import Sizes
     from harness.report.machines import write_machine
 
-    command = arguments.inside or (sys.executable, "-P", "-m", "harness", "run")
+    command, hardware = _suite(kernel, sriov=arguments.sriov)
     with _kept(place), (place / "output.txt").open("wb", buffering=0) as file:
         report = run_machine(
             kernel,
-            Order(tuple(command), Path.cwd(), place, _environment(place)),
+            Order(arguments.inside or command, Path.cwd(), place, _environment(place)),
             say=_teller(file.write, place, live=live),
-            sizes=Sizes(arguments.cpus, arguments.memory),
+            sizes=Sizes(arguments.cpus, arguments.memory or (_SRIOV_MEMORY if arguments.sriov else _MEMORY)),
+            hardware=hardware,
             limits=Limits(arguments.boot_timeout, arguments.timeout),
             stop=stop,
             accelerator=_asked(arguments.accelerator),
@@ -232,6 +245,22 @@ def _run_one(
         )
         write_machine(report, kernel, place)
     return report
+
+
+def _suite(kernel: Kernel, *, sriov: bool) -> tuple[tuple[str, ...], Hardware]:
+    """The command that runs the suite, and the hardware that it takes."""
+    from harness.machines.hardware import PLAIN, SRIOV, SRIOV_OUTSIDE, SRIOV_PF
+    from harness.machines.modules import missing_modules
+
+    hairpin = (sys.executable, "-P", "-m", "harness")
+    if not sriov:
+        return (*hairpin, "run"), PLAIN
+    if lacking := missing_modules(kernel, _SRIOV_MODULES):
+        raise UnfitError(
+            f"the kernel {kernel.release} has no {' and no '.join(lacking)}",
+            remedy="take its full package, not that of its cloud flavour",
+        )
+    return (*hairpin, "sriov", SRIOV_PF, SRIOV_OUTSIDE, "--emulated"), SRIOV
 
 
 @contextmanager
