@@ -236,7 +236,9 @@ def _run_one(
             kernel,
             Order(arguments.inside or command, Path.cwd(), place, _environment(place)),
             say=_teller(file.write, place, live=live),
-            sizes=Sizes(arguments.cpus, arguments.memory or (_SRIOV_MEMORY if arguments.sriov else _MEMORY)),
+            sizes=Sizes(
+                arguments.cpus, arguments.memory or (_SRIOV_MEMORY if arguments.sriov else _MEMORY)
+            ),
             hardware=hardware,
             limits=Limits(arguments.boot_timeout, arguments.timeout),
             stop=stop,
@@ -260,7 +262,7 @@ def _suite(kernel: Kernel, *, sriov: bool) -> tuple[tuple[str, ...], Hardware]:
             f"the kernel {kernel.release} has no {' and no '.join(lacking)}",
             remedy="take its full package, not that of its cloud flavour",
         )
-    return (*hairpin, "sriov", SRIOV_PF, SRIOV_OUTSIDE, "--emulated"), SRIOV
+    return (*hairpin, "sriov", SRIOV_PF, SRIOV_OUTSIDE), SRIOV
 
 
 @contextmanager
