@@ -26,8 +26,12 @@ from harness.testbed.raw import LinkEnd, RawEnd, TapEnd, marker
 
 __all__ = ["GROUP_MAC", "UNKNOWN_MAC", "SriovBed"]
 
-GROUP_MAC, UNKNOWN_MAC = "03:68:70:04:00:01", "02:68:70:04:00:99"
-"""A group that nobody has joined by itself, and an address that nobody has."""
+GROUP_MAC, UNKNOWN_MAC = "03:68:70:04:7f:12", "02:68:70:04:00:99"
+"""A group that nobody has joined by itself, and an address that nobody has.
+
+The NIC tells groups apart by 12 bits of their last two octets (igb_hash_mc_addr): these are not
+those of 224.0.0.1, which every link's own stack has joined.
+"""
 
 _PASSES_WITHIN = 60.0  # seconds; a VF comes back two after its PF, emulated it takes longer
 _PROBE_WITHIN = 0.3

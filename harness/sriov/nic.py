@@ -35,6 +35,7 @@ from harness.resource import Resource
 __all__ = ["SriovNic", "ensure_free"]
 
 _FIRST = 10_000  # index of the first macvtap, beyond what the kernel gives out by itself
+_ANY_MAC = "02:68:70:04:03:01"
 _CARRIER_WITHIN = 60.0  # seconds; igbvf looks every two, and emulated everything takes longer
 
 
@@ -54,6 +55,7 @@ class SriovNic(Resource):
         self.pf, self.outside = _link_of(self.device), _link_of(find_pci_device(outside))
         self.macvtaps: dict[str, int] = {}
         self._originals: dict[int, str] = {}
+        self._given: set[int] = set()  # VFs that the PF has given an address
         self._undo = ExitStack()
         try:
             self._ours = self._undo.enter_context(NetNS.current())
@@ -98,13 +100,11 @@ class SriovNic(Resource):
 
     def _adopt(self, place: int, name: str) -> None:
         """Take the link of a VF to the others, under a name that tells which it is."""
-        index = link_state(self._ours, name).index
-        self._ours.rtnl.transact([links.move_link(name, index=index, to=self.ns.fd)])
-        ours = f"vf{place}"
-        attributes = (("IFLA_IFNAME", ours),)
-        rename = links.set_attributes(name, index=index, attributes=attributes)
-        requests = [rename] if name != ours else []
-        self.ns.rtnl.transact([*requests, links.set_link(ours, index=index, up=True)])
+        index, ours = link_state(self._ours, name).index, f"vf{place}"
+        # At once, as its name may be that of the PF, which had left it free (do_setlink).
+        attributes = (("IFLA_NET_NS_FD", self.ns.fd), ("IFLA_IFNAME", ours))
+        self._ours.rtnl.transact([links.set_attributes(name, index=index, attributes=attributes)])
+        self.ns.rtnl.transact([links.set_link(ours, index=index, up=True)])
         self._originals[place] = self.state(ours).mac
 
     def drop_functions(self) -> None:
@@ -112,6 +112,7 @@ class SriovNic(Resource):
         self.device.set_functions(0)
         self.macvtaps.clear()
         self._originals.clear()
+        self._given.clear()
 
     def _ns_of(self, name: str) -> NetNS:
         return self.outside_ns if name == self.outside else self.ns
@@ -149,6 +150,8 @@ class SriovNic(Resource):
         """Set a virtual function through the PF: see `harness.kernel.sriov.set_vf`."""
         index = self.state(self.pf).index
         self.ns.rtnl.transact([set_vf(self.pf, number, index=index, **what)])  # type: ignore[arg-type]
+        if "mac" in what:
+            self._given.add(number)
 
     def vf(self, number: int) -> VfState:
         """A virtual function as the PF has it now."""
@@ -182,12 +185,16 @@ class SriovNic(Resource):
         for name in list(self.macvtaps):
             self.delete(name)
         self.set_link(self.pf, up=True, promiscuous=False, allmulticast=False)
-        for state in vf_states(self.ns, self.pf):
-            name = f"vf{state.number}"
-            self.set_vf(state.number, vlan=0, spoofchk=True, trust=False, mac=NO_MAC)
-            if self.state(name).mac != self._originals[state.number]:
-                self.set_mac(name, self._originals[state.number])
+        for number, mac in self._originals.items():
+            name = f"vf{number}"
+            self.set_vf(number, vlan=0, spoofchk=True, trust=False)
+            if number in self._given:
+                self.set_vf(number, mac=NO_MAC)
+                self.set_mac(name, _ANY_MAC)  # so that the driver tells the NIC its own anew
+            if self.state(name).mac != mac:
+                self.set_mac(name, mac)
             self.set_link(name, up=True, promiscuous=False, allmulticast=False)
+        self._given.clear()
         for place in self._originals:
             self.wait(f"vf{place}", lambda link: link.operstate == "UP")
 
