@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from harness.errors import UnfitError
+from harness.errors import KernelError, UnfitError
 from harness.kernel import links
 from harness.kernel.linkstate import LinkState, link_state, wait_for_link
 from harness.kernel.netns import NetNS
@@ -160,13 +160,22 @@ class SriovNic(Resource):
     # ------------------------------------------------------------------ macvtaps
 
     def add(self, guest: Guest, *, on: str) -> None:
-        """A macvtap more, on the link `on`; it is up. Raises KernelError."""
-        index = _FIRST + len(self.macvtaps)
-        while index in self.macvtaps.values():
-            index += 1
+        """A macvtap more, on the link `on`; it is up. Raises KernelError.
+
+        It takes an address, unless it is in passthru.
+        """
         lower = self.state(on).index
-        self.ns.rtnl.transact([links.add_macvtap(guest, index=index, lower=lower)])
-        self.macvtaps[guest.name] = index
+        index = self.claim(guest.name)
+        try:
+            self.ns.rtnl.transact([links.add_macvtap(guest, index=index, lower=lower)])
+        except KernelError:
+            del self.macvtaps[guest.name]
+            raise
+
+    def claim(self, name: str) -> int:
+        """An index for a macvtap of that name, which the caller is about to make."""
+        self.macvtaps[name] = max(self.macvtaps.values(), default=_FIRST) + 1
+        return self.macvtaps[name]
 
     def passthru(self, number: int, *, mac: str = "", nopromisc: bool = False) -> str:
         """A macvtap in passthru on a virtual function, ready for frames; its name: p0 on vf0."""

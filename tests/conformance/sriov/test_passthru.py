@@ -9,7 +9,6 @@ import pytest
 
 from harness import Guest, Mode
 from harness.kernel import links
-from harness.kernel.links.message import info, link_request
 from harness.kernel.netns import NetNS
 from harness.kernel.taps import Tap
 from harness.parts import BROADCAST_MAC
@@ -43,24 +42,22 @@ def test_broadcast(pair, expect):
 
 
 @pytest.mark.parametrize("mode", BESIDE)
-def test_second_macvtap(nic, refuses, mode):
+def test_second_macvtap(nic, macs, refuses, mode):
     """Not beside one in passthru, in any mode."""
     nic.passthru(0)
     with refuses("EINVAL", MACVLAN):
-        nic.add(Guest("second", mode), on="vf0")
+        nic.add(Guest("second", mode, mac=macs.b), on="vf0")
     assert nic.state("p0").operstate == "UP"
 
 
 def test_macvlan(nic, refuses):
     """Nor a macvlan."""
     nic.passthru(0)
-    attributes = [
-        ("IFLA_IFNAME", "second"),
-        ("IFLA_LINK", nic.state("vf0").index),
-        info("macvlan"),
-    ]
+    index, lower = nic.state("p0").index + 1, nic.state("vf0").index
     with refuses("EINVAL", MACVLAN):
-        nic.ns.rtnl.transact([link_request("add a macvlan", attributes)])
+        nic.ns.rtnl.transact(
+            [links.new_macvtap("second", index=index, lower=lower, kind="macvlan")]
+        )
 
 
 def test_address_reaches_the_function(nic, macs, expect):
@@ -90,7 +87,9 @@ def test_address_of_the_function_reaches_the_tap(nic, macs):
 def test_address_at_creation_is_ignored(nic, macs):
     """A macvtap in passthru begins with its lower device's (macvlan_common_newlink)."""
     before = nic.state("vf0").mac
-    nic.add(Guest("p0", Mode.PASSTHRU, mac=macs.a), on="vf0")
+    index, lower = nic.claim("p0"), nic.state("vf0").index
+    wanted = {"data": (("IFLA_MACVTAP_MODE", 8),), "attributes": (("IFLA_ADDRESS", macs.a),)}
+    nic.ns.rtnl.transact([links.new_macvtap("p0", index=index, lower=lower, **wanted)])
     assert (nic.state("p0").mac, nic.state("vf0").mac) == (before, before)
 
 

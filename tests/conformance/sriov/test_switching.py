@@ -51,7 +51,7 @@ def test_bridge_on_the_pf(pair, on_pf, expect, refuses):
     """Guests on the PF and on VFs reach each other; passthru has no place there."""
     on_pf(Mode.BRIDGE)
     with refuses("EINVAL", MACVLAN):
-        pair.add(Guest("third", Mode.PASSTHRU), on=pair.pf)
+        pair.add(Guest("third", Mode.PASSTHRU, mac="02:68:70:04:02:09"), on=pair.pf)
     when = "m, n on the PF in bridge mode"
     # The PF's own end sees what the macvtaps on it get, siblings' included (dev_forward_skb).
     expect("m", "n", {"n": 1, "pf": 1}, when=when)
