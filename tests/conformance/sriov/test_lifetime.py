@@ -42,6 +42,7 @@ def test_removed_under_an_open_tap(pair):
     for name in ("p0", "vf0"):
         with pytest.raises(KernelError, match="ENODEV"):
             pair.state(name)
+    tap.drain()
     assert tap.ready() == select.POLLOUT
     assert tap.write(bytes(60)) == 60
     with pytest.raises(BlockingIOError):
