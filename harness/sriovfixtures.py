@@ -74,8 +74,8 @@ def expect(request: pytest.FixtureRequest, nic: SriovBed) -> Callable[..., None]
     """A check: ``expect("p0", "outside", {"outside": 1}, when="VLAN 100")`` sends a frame.
 
     Who has it, and how often, has to be as given; nobody else. `quirks` are what an emulated NIC
-    gives besides, by whose doing it is: on another NIC those observers are not asked. What is left
-    goes to SriovBed.seen. Raises DifferenceError.
+    gives besides, by whose doing it is: on another NIC those observers are not asked. `named` is
+    what the report calls an address. What is left goes to SriovBed.seen. Raises DifferenceError.
     """
     from harness.sriov.bed import GROUP_MAC, UNKNOWN_MAC
 
@@ -89,6 +89,7 @@ def expect(request: pytest.FixtureRequest, nic: SriovBed) -> Callable[..., None]
         wanted: Mapping[str, int],
         *,
         when: str = "",
+        named: str = "",
         quirks: Mapping[Quirk, Mapping[str, int]] | None = None,
         **how: object,
     ) -> None:
@@ -104,7 +105,7 @@ def expect(request: pytest.FixtureRequest, nic: SriovBed) -> Callable[..., None]
             reason = "; ".join(f"the emulated NIC's doing: {x.emulated}" for x in quirks)
             if agrees:
                 seen_quirks.update(quirks)
-        row = f"{sender} → {words.get(to, to)}"
+        row = f"{sender} → {named or words.get(to, to)}"
         if how.get("vid"):
             row += f" tagged {how['vid']}"
         told.append(

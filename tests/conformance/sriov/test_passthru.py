@@ -68,9 +68,9 @@ def test_address_reaches_the_function(nic, macs, expect):
     nic.set_mac("p0", macs.a)
     assert (nic.state("vf0").mac, nic.vf(0).mac) == (macs.a, macs.a)
     nic.settle("p0")
-    expect("outside", macs.a, {"p0": 1}, when="address changed")
+    expect("outside", "p0", {"p0": 1}, when="address changed")
     others = {Quirk.PROMISCUOUS_PF: {"pf": 1}}
-    expect("outside", before, {}, when="address changed", quirks=others)
+    expect("outside", before, {}, when="address changed", quirks=others, named="that of before")
     nic.delete("p0")
     assert (nic.state("vf0").mac, nic.vf(0).mac) == (before, before)
 

@@ -29,11 +29,12 @@ def test_given_address(nic, macs, expect):
     when = "address from the PF"
     assert nic.vf(0).mac == macs.admin
     assert nic.state("vf0").mac == macs.a
-    expect("outside", macs.admin, {"p0": 1}, when=when)
-    expect("outside", macs.a, {}, when=when, quirks={Quirk.PROMISCUOUS_PF: {"pf": 1}})
+    expect("outside", macs.admin, {"p0": 1}, when=when, named="the given one")
+    quirks = {Quirk.PROMISCUOUS_PF: {"pf": 1}}
+    expect("outside", macs.a, {}, when=when, quirks=quirks, named="that of p0")
     bounce(nic)
     assert nic.state("vf0").mac == macs.admin
-    expect("outside", macs.admin, {"p0": 1}, when=f"{when}, VF up again")
+    expect("outside", macs.admin, {"p0": 1}, when=f"{when}, VF up again", named="the given one")
 
 
 def test_another_address_is_refused(nic, macs, refuses):
@@ -62,7 +63,7 @@ def test_trusted(nic, macs, expect):
     nic.set_mac("p0", macs.other)
     assert (nic.state("vf0").mac, nic.vf(0).mac) == (macs.other, macs.other)
     nic.settle("p0")
-    expect("outside", macs.other, {"p0": 1}, when="trusted")
+    expect("outside", "p0", {"p0": 1}, when="trusted")
     expect("p0", "outside", {"outside": 1}, when="trusted")
 
 
