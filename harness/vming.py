@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,6 +120,8 @@ def run_vm(arguments: argparse.Namespace) -> int:
     busybox()
     find_program(f"qemu-system-{os.uname().machine}")
     found = _find(arguments.kernels, fresh=arguments.fresh)
+    if arguments.sriov:
+        _fetch_for_sriov()
     ensure_namespaces()  # before there are threads
     _compile_ahead()
     folder = run_folder(arguments.output).resolve()
@@ -247,6 +249,24 @@ def _run_one(
         )
         write_machine(report, kernel, place)
     return report
+
+
+def _fetch_for_sriov() -> None:
+    """Have what the machine takes, and the suite in it, which has no network to fetch it by.
+
+    Raises UnfitError where there is no QEMU with the NIC; without the rest some cases skip.
+    """
+    from harness.guests.fitness import need_everything
+    from harness.guests.tiny.image import image
+    from harness.machines.architecture import Architecture
+    from harness.machines.emulator import find_emulator
+    from harness.machines.hardware import SRIOV
+
+    emulator = find_emulator(Architecture(os.uname().machine), SRIOV.model)
+    print(f"QEMU {emulator.version}{', fetched' * emulator.fetched}")
+    with suppress(UnfitError):
+        need_everything(("libvirtd", "qemu-system-x86_64"))
+        image()
 
 
 def _suite(kernel: Kernel, *, sriov: bool) -> tuple[tuple[str, ...], Hardware]:
