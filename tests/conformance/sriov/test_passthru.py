@@ -47,7 +47,7 @@ def test_second_macvtap(nic, macs, refuses, mode):
     nic.passthru(0)
     with refuses("EINVAL", MACVLAN):
         nic.add(Guest("second", mode, mac=macs.b), on="vf0")
-    assert nic.state("p0").operstate == "UP"
+    assert nic.wait("p0", lambda link: link.operstate == "UP").macvtap.mode is Mode.PASSTHRU
 
 
 def test_macvlan(nic, refuses):
