@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.errors import DifferenceError, HairpinError, UsageError
 from harness.matrixing import add_matrix, run_matrix
+from harness.srioving import add_sriov, run_sriov
 from harness.vming import add_vm, run_vm, split_command
 from harness.vsing import add_vsi, run_vsi
 
@@ -112,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_guests(commands)
     add_vsi(commands)
+    add_sriov(commands)
     add_vm(commands)
     add_matrix(commands)
     return parser
@@ -391,6 +393,7 @@ _COMMANDS = {
     "explore": _explore,
     "bench": _bench,
     "guests": _guests,
+    "sriov": run_sriov,
     "vm": _vm,
     "vsi": _vsi,
     "matrix": _matrix,

@@ -58,7 +58,12 @@ __all__ = [
     "told_key",
 ]
 
-pytest_plugins = ("harness.dmesgwatch", "harness.guestfixtures", "harness.vsifixtures")
+pytest_plugins = (
+    "harness.dmesgwatch",
+    "harness.guestfixtures",
+    "harness.sriovfixtures",
+    "harness.vsifixtures",
+)
 
 EXIT_UNFIT = 3
 EXIT_INTERRUPTED = 130

@@ -25,7 +25,7 @@ _STATUS = {
     pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_USAGE,
 }
 
-_ELSEWHERE = ("guests", "vsi")  # markers, and the folders of all that bear them
+_ELSEWHERE = ("guests", "sriov", "vsi")  # markers, and the folders of all that bear them
 
 
 def suite_folder() -> Path:

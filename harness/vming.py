@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from harness.errors import HairpinError, KernelError, UnfitError, UsageError
 
 if TYPE_CHECKING:  # what a command needs is loaded when it runs
     from harness.machines.accelerator import Choice
-    from harness.machines.hardware import Nic
+    from harness.machines.hardware import Hardware, Nic
     from harness.machines.kernel import Kernel
     from harness.machines.outcome import Report
     from harness.report.machines import MachineRow
@@ -32,9 +32,12 @@ EXIT_TIMED_OUT = 124
 EXIT_LOST = 125
 """The machine did not come up, or went before its command had ended."""
 _DIFFERS, _UNFIT = 1, 3
-# What neither the command line nor a file of kernels says.
+# What neither the command line nor a file of kernels says. Files that are written live in the
+# memory; the emulated virtual functions do not come up where it goes beyond 2 GiB.
 _USUAL = {"timeout": 900, "boot_timeout": 90, "memory": 1024, "cpus": 1}
+_SRIOV_MEMORY = 2048
 _BESIDE = 256  # MiB: what QEMU and virtiofsd take besides a machine's memory
+_SRIOV_MODULES = ("igb", "igbvf", "virtio_net", "macvtap")
 # What a command in a machine gets of our environment, besides what begins with HAIRPIN_ and LC_.
 _KEPT = ("HOME", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONPATH", "TZ", "VIRTUAL_ENV", "USER")
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -78,14 +81,22 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     vm.add_argument("-j", "--jobs", type=_number, metavar="N", help="machines at a time")
     vm.add_argument("--timeout", type=_number, metavar="S", help="seconds for the command (900)")
     vm.add_argument("--boot-timeout", type=_number, metavar="S", help="seconds until it is up (90)")
-    vm.add_argument("--memory", type=_number, metavar="MIB", help="(1024)")
-    vm.add_argument("--cpus", type=_number, metavar="N", help="of each machine (1)")
     vm.add_argument(
+        "--memory", type=_number, metavar="MIB", help=f"(1024; {_SRIOV_MEMORY} for --sriov)"
+    )
+    vm.add_argument("--cpus", type=_number, metavar="N", help="of each machine (1)")
+    plugged = vm.add_mutually_exclusive_group()
+    plugged.add_argument(
         "--nics",
         type=_nics,
         default=(),
         metavar="MODEL,...",
         help="network interfaces on one wire, which the cases of real NICs take: e1000e,virtio-net",
+    )
+    plugged.add_argument(
+        "--sriov",
+        action="store_true",
+        help="with a NIC that has virtual functions; hairpin sriov is run, unless COMMAND is given",
     )
     vm.add_argument(
         "--accelerator",
@@ -131,6 +142,8 @@ def run_vm(arguments: argparse.Namespace) -> int:
     busybox()
     find_program(f"qemu-system-{os.uname().machine}")
     found = _find(arguments.kernels, fresh=arguments.fresh)
+    if arguments.sriov:
+        _fetch_for_sriov()
     ensure_namespaces()  # before there are threads
     _compile_ahead()
     folder = run_folder(arguments.output).resolve()
@@ -165,9 +178,10 @@ def _settle(arguments: argparse.Namespace) -> None:
     file = load_kernels(arguments.matrix) if arguments.matrix else KernelsFile(kernels=())
     arguments.kernels = [*dict.fromkeys([*file.kernels, *arguments.kernels])]
     arguments.inside = arguments.inside or file.command
-    for name in ("jobs", *_USUAL):
+    usual = _USUAL | ({"memory": _SRIOV_MEMORY} if arguments.sriov else {})
+    for name in ("jobs", *usual):
         if getattr(arguments, name) is None:
-            setattr(arguments, name, getattr(file, name) or _USUAL.get(name))
+            setattr(arguments, name, getattr(file, name) or usual.get(name))
 
 
 def _print_matrix(folder: Path) -> None:
@@ -269,20 +283,19 @@ def _came_to(future: Future[Report]) -> tuple[Report | None, HairpinError | None
 def _run_one(
     kernel: Kernel, place: Path, arguments: argparse.Namespace, stop: int, *, live: bool
 ) -> Report:
-    from harness.machines.hardware import wired
     from harness.machines.initramfs import Order
     from harness.machines.machine import Limits, run_machine
     from harness.machines.qemu import Sizes
     from harness.report.machines import write_machine
 
-    command = arguments.inside or (sys.executable, "-P", "-m", "harness", "run")
+    command, hardware = _suite(kernel, arguments)
     with _kept(place), (place / "output.txt").open("wb", buffering=0) as file:
         report = run_machine(
             kernel,
-            Order(tuple(command), Path.cwd(), place, _environment(place)),
+            Order(arguments.inside or command, Path.cwd(), place, _environment(place)),
             say=_teller(file.write, place, live=live),
             sizes=Sizes(arguments.cpus, arguments.memory),
-            hardware=wired(arguments.nics),
+            hardware=hardware,
             limits=Limits(arguments.boot_timeout, arguments.timeout),
             stop=stop,
             accelerator=_asked(arguments.accelerator),
@@ -290,6 +303,40 @@ def _run_one(
         )
         write_machine(report, kernel, place)
     return report
+
+
+def _fetch_for_sriov() -> None:
+    """Have what the machine takes, and the suite in it, which has no network to fetch it by.
+
+    Raises UnfitError where there is no QEMU with the NIC; without the rest some cases skip.
+    """
+    from harness.guests.fitness import need_everything
+    from harness.guests.tiny.image import image
+    from harness.machines.architecture import Architecture
+    from harness.machines.emulator import find_emulator
+    from harness.machines.hardware import SRIOV
+
+    emulator = find_emulator(Architecture(os.uname().machine), SRIOV.model)
+    print(f"QEMU {emulator.version}{', fetched' * emulator.fetched}")
+    with suppress(UnfitError):
+        need_everything(("libvirtd", "qemu-system-x86_64"))
+        image()
+
+
+def _suite(kernel: Kernel, arguments: argparse.Namespace) -> tuple[tuple[str, ...], Hardware]:
+    """The command that runs the suite, and the hardware that it takes."""
+    from harness.machines.hardware import SRIOV, SRIOV_OUTSIDE, SRIOV_PF, wired
+    from harness.machines.modules import missing_modules
+
+    hairpin = (sys.executable, "-P", "-m", "harness")
+    if not arguments.sriov:
+        return (*hairpin, "run"), wired(arguments.nics)
+    if lacking := missing_modules(kernel, _SRIOV_MODULES):
+        raise UnfitError(
+            f"the kernel {kernel.release} has no {' and no '.join(lacking)}",
+            remedy="take its full package, not that of its cloud flavour",
+        )
+    return (*hairpin, "sriov", SRIOV_PF, SRIOV_OUTSIDE), SRIOV
 
 
 @contextmanager

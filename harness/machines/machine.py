@@ -25,8 +25,10 @@ from harness.errors import UnfitError
 from harness.kernel.netns import NetNS
 from harness.kernel.processes import Family, Process
 from harness.machines.accelerator import Accelerator, Choice, choose_accelerator
+from harness.machines.architecture import Architecture
 from harness.machines.bzimage import unpacked_kernel
 from harness.machines.cache import cache_folder, explained, keep
+from harness.machines.emulator import find_emulator
 from harness.machines.hardware import PLAIN, Hardware
 from harness.machines.initramfs import UP_MARK, Order, Share, initramfs, shares_of
 from harness.machines.kernel import Kernel
@@ -81,7 +83,10 @@ def run_machine(
     started = time.monotonic()
     try:
         image = _bootable(kernel)
-        boot = _Boot(kernel, image, order, sizes, hardware, limits, say, stop, kernel_arguments)
+        emulator = find_emulator(Architecture(kernel.arch), hardware.model).command
+        boot = _Boot(
+            kernel, image, order, sizes, hardware, limits, say, stop, kernel_arguments, emulator
+        )
         choice = accelerator or choose_accelerator(
             kernel.arch, lambda: boot.comes_up(Accelerator.KVM, within=_KVM_UP_WITHIN)
         )
@@ -181,6 +186,7 @@ class _Boot:
     say: Callable[[bytes], object]
     stop: int
     kernel_arguments: str
+    emulator: tuple[str, ...]
 
     def comes_up(self, accelerator: Accelerator, *, within: float) -> bool:
         probe = _Boot(**{**vars(self), "limits": Limits(within, 0.0), "say": lambda _: None})
@@ -203,6 +209,7 @@ class _Boot:
                 descriptors.append(sockets.enter_context(client).fileno())
                 shares += virtiofs_arguments(tag, descriptors[-1])
             arguments = qemu_arguments(
+                emulator=self.emulator,
                 architecture=self.kernel.arch,
                 image=self.image,
                 initramfs=archive,

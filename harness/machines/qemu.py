@@ -151,6 +151,7 @@ def _file(name: str, fd: int) -> list[str]:
 
 def qemu_arguments(
     *,
+    emulator: Sequence[str],
     architecture: str,
     image: Path,
     initramfs: int,
@@ -163,6 +164,8 @@ def qemu_arguments(
 ) -> list[str]:
     """The command that boots `image`; `initramfs` is a descriptor, `shares` are arguments.
 
+    `emulator` is how QEMU is started.
+
     Raises UnfitError for an architecture of which machines are not made.
     """
     if architecture != "x86_64" or platform.machine() != architecture:
@@ -173,7 +176,7 @@ def qemu_arguments(
     kvm = accelerator is Accelerator.KVM
     size = f"{sizes.memory}M"
     return [
-        f"qemu-system-{architecture}",
+        *emulator,
         *("-accel", accelerator.qemu, "-machine", f"{hardware.board},memory-backend=memory"),
         # Without five levels of page tables, which old kernels do not know of and TCG has.
         *("-cpu", "host" if kvm else "max,la57=off", "-smp", str(sizes.cpus), "-m", size),

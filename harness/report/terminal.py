@@ -168,13 +168,13 @@ def _where(record: Record) -> str:
 
 
 def _print_explained(page: Page, records: Sequence[Record]) -> None:
-    """What clients do not get though nothing is wrong, and why."""
+    """What is not as one would think though nothing is wrong, and why."""
     reasons: dict[str, list[Record]] = {}
     for record in records:
         if record.outcome is CellOutcome.AS_PREDICTED and record.reason:
             reasons.setdefault(record.reason, []).append(record)
     if reasons:
-        page.title("Explained: what clients do not get")
+        page.title("Explained")
     for reason, members in reasons.items():
         page.line()
         page.prose(reason, style=BOLD, indent=2, hang=2)

@@ -46,7 +46,7 @@ class Machine:
             self.ports.given()
         order = Order(("x",), Path("/"), Path("/"), end="END")
         limits = Limits(boot, command)
-        about = _Boot(None, None, order, Sizes(), PLAIN, limits, self.said.append, stop, "")
+        about = _Boot(None, None, order, Sizes(), PLAIN, limits, self.said.append, stop, "", ())
         return _Watch(about, qemu or Qemu(), self.ports).until_the_end()
 
     @property
@@ -78,7 +78,7 @@ def test_output_up_to_its_end(machine, written, passed_on):
 def test_the_end_may_come_in_pieces(machine):
     """What could be the end's beginning is held back, and passed on when it is not."""
     order = Order(("x",), Path("/"), Path("/"), end="END")
-    about = _Boot(None, None, order, Sizes(), PLAIN, Limits(), machine.said.append, -1, "")
+    about = _Boot(None, None, order, Sizes(), PLAIN, Limits(), machine.said.append, -1, "", ())
     watch = _Watch(about, Qemu(), machine.ports)
     seen = []
     for piece in (b"a\0", b"EN", b"x\0E", b"ND", b"more"):
