@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -31,6 +32,9 @@ EXIT_TIMED_OUT = 124
 EXIT_LOST = 125
 """The machine did not come up, or went before its command had ended."""
 _DIFFERS, _UNFIT = 1, 3
+_MOST_CPUS = (
+    4  # of a machine, when not asked for more: each worker has networks of its own to build
+)
 # What a command in a machine gets of our environment, besides what begins with HAIRPIN_ and LC_.
 _KEPT = ("HOME", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONPATH", "TZ", "VIRTUAL_ENV", "USER")
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -73,7 +77,12 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--boot-timeout", type=_number, default=90, metavar="S", help="seconds until it is up (90)"
     )
     vm.add_argument("--memory", type=_number, default=1024, metavar="MIB", help="(1024)")
-    vm.add_argument("--cpus", type=_number, default=1, metavar="N", help="of each machine (1)")
+    vm.add_argument(
+        "--cpus",
+        type=_number,
+        metavar="N",
+        help="of each machine (a share of those here, 4 at most)",
+    )
     vm.add_argument(
         "--accelerator",
         choices=("auto", "kvm", "tcg"),
@@ -109,9 +118,9 @@ def run_vm(arguments: argparse.Namespace) -> int:
     find_program(f"qemu-system-{os.uname().machine}")
     found = _find(arguments.kernels, fresh=arguments.fresh)
     ensure_namespaces()  # before there are threads
-    _compile_ahead()
+    _compile_ahead(suite="run" in (arguments.inside or ("run",)))
     folder = run_folder(arguments.output).resolve()
-    jobs = min(len(found), arguments.jobs or max(1, _cpus() // arguments.cpus))
+    arguments.cpus, jobs = _shared_out(_cpus(), len(found), arguments.cpus, arguments.jobs)
     rows = [
         MachineRow(word, "", folder, None, kernel)
         for word, kernel in found.items()
@@ -218,7 +227,8 @@ def _run_one(
     from harness.machines.qemu import Sizes
     from harness.report.machines import write_machine
 
-    command = arguments.inside or (sys.executable, "-P", "-m", "harness", "run")
+    workers = ("-j", str(arguments.cpus))
+    command = arguments.inside or (sys.executable, "-P", "-m", "harness", "run", *workers)
     with _kept(place), (place / "output.txt").open("wb", buffering=0) as file:
         report = run_machine(
             kernel,
@@ -308,10 +318,65 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _compile_ahead() -> None:
-    """Compile what has changed of hairpin: a machine would do it at each boot, and slowly."""
+def _shared_out(
+    here: int, kernels: int, cpus: int | None = None, jobs: int | None = None
+) -> tuple[int, int]:
+    """CPUs of each machine, and machines at a time: what was asked for, the rest by what is here.
+
+    Several machines of one CPU each do more than one of several: nothing is done twice in them.
+    """
+    if cpus is None:
+        cpus = min(_MOST_CPUS, max(1, here // min(kernels, jobs or here)))
+    return cpus, min(kernels, jobs or max(1, here // cpus))
+
+
+def _compile_ahead(*, suite: bool) -> None:
+    """Compile what has changed of hairpin, and with `suite` of its tests.
+
+    A machine would do it at each boot, and slowly. What is imported in a process of ours is not
+    written where PYTHONDONTWRITEBYTECODE says so: that is about imports, and this is none.
+    """
     import compileall
 
     package = Path(__file__).parent
-    if os.access(package, os.W_OK) and not sys.dont_write_bytecode:
+    if os.access(package, os.W_OK):
         compileall.compile_dir(package, quiet=2)
+    if suite and _stale():
+        _rewrite_tests()
+
+
+def _stale() -> bool:
+    """Whether pytest has not rewritten a test since it has changed."""
+    from harness.suite import suite_folder
+
+    for path in suite_folder().glob("test_*.py"):
+        written = path.parent / "__pycache__"
+        kept = list(written.glob(f"{path.stem}.{sys.implementation.cache_tag}-pytest-*.pyc"))
+        changed = path.stat().st_mtime
+        if not any(x.stat().st_mtime >= changed for x in kept):
+            return os.access(path.parent, os.W_OK)
+    return False
+
+
+def _rewrite_tests() -> None:
+    """Have pytest collect, which keeps its own compiled form of each test file."""
+    from tempfile import TemporaryDirectory
+
+    from harness.kernel.syscalls import die_with_parent
+    from harness.suite import run_suite
+
+    with TemporaryDirectory() as nowhere:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent(signal.SIGKILL)
+                nothing = os.open(os.devnull, os.O_RDWR)
+                for stream in range(3):
+                    os.dup2(nothing, stream)
+                sys.dont_write_bytecode = False
+                place = Path(nowhere)
+                words = ["--collect-only", "-p", "no:cacheprovider"]
+                run_suite(words, backend="auto", output=place, folder=place)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
