@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="the conformance suite on this kernel",
         description="Run the conformance suite on this kernel and print the matrix. Other "
-        "arguments go to pytest: -k, --lf, -x, -n 2 (with pytest-xdist), test files of your own.",
+        "arguments go to pytest: -k, --lf, -x, test files of your own.",
     )
     run.add_argument(
         "--backend",
@@ -66,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         default=bool(os.environ.get("HAIRPIN_DMESG")),
         help="fail a case when the kernel logs a warning or an oops during it",
+    )
+
+    run.add_argument(
+        "-j", "--jobs", type=_positive, default=1, metavar="N", help="processes that run tests (1)"
     )
 
     last = commands.add_parser(
@@ -309,6 +313,7 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
         output=arguments.output,
         folder=arguments.folder,
         dmesg=arguments.dmesg,
+        jobs=arguments.jobs,
     )
 
 

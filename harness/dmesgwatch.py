@@ -13,7 +13,7 @@ import pytest
 from harness.errors import UnfitError
 from harness.kernel.kmsg import KernelLog
 from harness.machines.oops import troubles_in
-from harness.plugin import EXIT_UNFIT, case_of, section_of
+from harness.plugin import EXIT_UNFIT, case_of, forked_key, section_of
 from harness.report import CellOutcome, Record
 
 __all__: list[str] = []
@@ -30,11 +30,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    def listen() -> None:
+        pytest_unconfigure(config)
+        config.stash[_log] = KernelLog()
+
     if config.getoption("hairpin_dmesg"):
         try:
-            config.stash[_log] = KernelLog()
+            listen()
         except UnfitError as error:
             pytest.exit(f"hairpin: {error}", returncode=EXIT_UNFIT)
+        # Whoever reads a line takes it from all who share the descriptor.
+        config.stash.setdefault(forked_key, []).append(listen)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -50,16 +50,21 @@ __all__ = [
     "EXIT_UNFIT",
     "Heard",
     "case_of",
+    "close_testbeds",
     "failed_key",
     "fit",
+    "forked_key",
     "heard_key",
     "listen",
+    "record_lost",
     "section_of",
     "told_key",
+    "worker_key",
 ]
 
 pytest_plugins = (
     "harness.dmesgwatch",
+    "harness.forking",
     "harness.guestfixtures",
     "harness.sriovfixtures",
     "harness.vsifixtures",
@@ -74,6 +79,10 @@ _stacks = pytest.StashKey[dict[tuple[Topology, bool], Stacks]]()
 _collector = pytest.StashKey["_Collector"]()
 heard_key = pytest.StashKey[list["Heard"]]()
 told_key = pytest.StashKey[list[Record]]()
+worker_key = pytest.StashKey[int]()
+"""The number of this worker, of those that --hairpin-jobs makes."""
+forked_key = pytest.StashKey[list[Callable[[], None]]]()
+"""What a worker does first: to open anew what it would share."""
 _evidence = pytest.StashKey[EvidenceFolder | None]()
 
 
@@ -131,12 +140,12 @@ def _backend(config: pytest.Config, features: Features) -> Backend:
 def _live_pool(config: pytest.Config) -> Pool:
     if _pool not in config.stash:
         config.stash[_pool] = Pool(_backend(config, fit(config)))
-        # One CPU for the session: another one for each worker of pytest-xdist, and otherwise the
-        # one that the scheduler has chosen, so that several runs at once spread.
+        # One CPU for the session: another one for each worker, and otherwise the one that the
+        # scheduler has chosen, so that several runs at once spread.
         cpus = sorted(os.sched_getaffinity(0))
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-        cpu = cpus[int(worker) % len(cpus)] if worker else current_cpu()
-        os.sched_setaffinity(0, {cpu})
+        xdist = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+        worker = int(xdist) if xdist else config.stash.get(worker_key, None)
+        os.sched_setaffinity(0, {current_cpu() if worker is None else cpus[worker % len(cpus)]})
     return config.stash[_pool]
 
 
@@ -274,6 +283,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    close_testbeds(config)
+
+
+def close_testbeds(config: pytest.Config) -> None:
+    """Take down all that tests were given; idempotent."""
     for net in config.stash.get(_stacks, {}).values():
         net.close()
     if _pool in config.stash:
@@ -374,12 +388,22 @@ def _blank(item: pytest.Item, section: str, outcome: CellOutcome, reason: str) -
     )
 
 
+def record_lost(item: pytest.Item, reason: str) -> pytest.TestReport:
+    """The report of a test in whose midst its worker ended, with its record."""
+    report = pytest.TestReport(
+        item.nodeid, item.location, {}, "failed", reason, "call", duration=0.0
+    )
+    record = _blank(item, section_of(item), CellOutcome.ERROR, reason)
+    report.hairpin = [record.to_json()]  # type: ignore[attr-defined]
+    return report
+
+
 # ---------------------------------------------------------------------- reports
 
 
 @dataclass
 class _Collector:
-    """What has come in so far, from this process or from the workers of pytest-xdist."""
+    """What has come in so far, from this process or from workers."""
 
     records: list[Record] = field(default_factory=list)
     seconds: float = 0.0

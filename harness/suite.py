@@ -43,14 +43,15 @@ def run_suite(
     folder: Path | None = None,
     marked: str = "",
     dmesg: bool = False,
+    jobs: int = 1,
 ) -> int:
     """Run the suite (or the test files among `arguments`) and write the reports under `output`.
 
     `arguments` go to pytest as they are; unless they say otherwise, tests are those `marked` so, an
     expression for pytest's -m, or else what needs neither guests nor stations. With a `folder` the
     reports go there, and not into a new one; with `dmesg` a case fails when the kernel complains
-    meanwhile. Returns hairpin's exit status. Raises UsageError when nothing can be written under
-    `output`.
+    meanwhile; `jobs` processes run the tests. Returns hairpin's exit status. Raises UsageError when
+    nothing can be written under `output`.
     """
     folder = _made(folder) if folder else run_folder(output)
     suite = suite_folder()
@@ -68,6 +69,7 @@ def run_suite(
             f"--junitxml={folder / 'junit.xml'}",
             *_selection(marked, arguments, suite),
             *(["--hairpin-dmesg"] if dmesg else []),
+            *([f"--hairpin-jobs={jobs}"] if jobs > 1 else []),
             *arguments,
             *([] if given else [str(suite)]),
         ]

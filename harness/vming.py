@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -34,10 +35,12 @@ EXIT_LOST = 125
 _DIFFERS, _UNFIT = 1, 3
 # What neither the command line nor a file of kernels says. Files that are written live in the
 # memory; the emulated virtual functions do not come up where it goes beyond 2 GiB.
-_USUAL = {"timeout": 900, "boot_timeout": 90, "memory": 1024, "cpus": 1}
+_USUAL = {"timeout": 900, "boot_timeout": 90, "memory": 1024}
 _SRIOV_MEMORY = 2048
 _BESIDE = 256  # MiB: what QEMU and virtiofsd take besides a machine's memory
 _SRIOV_MODULES = ("igb", "igbvf", "virtio_net", "macvtap")
+# Of a machine, when not asked for more: each worker has networks of its own to build.
+_MOST_CPUS = 4
 # What a command in a machine gets of our environment, besides what begins with HAIRPIN_ and LC_.
 _KEPT = ("HOME", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONPATH", "TZ", "VIRTUAL_ENV", "USER")
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -84,7 +87,12 @@ def add_vm(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     vm.add_argument(
         "--memory", type=_number, metavar="MIB", help=f"(1024; {_SRIOV_MEMORY} for --sriov)"
     )
-    vm.add_argument("--cpus", type=_number, metavar="N", help="of each machine (1)")
+    vm.add_argument(
+        "--cpus",
+        type=_number,
+        metavar="N",
+        help="of each machine (a share of those here, 4 at most)",
+    )
     plugged = vm.add_mutually_exclusive_group()
     plugged.add_argument(
         "--nics",
@@ -145,9 +153,13 @@ def run_vm(arguments: argparse.Namespace) -> int:
     if arguments.sriov:
         _fetch_for_sriov()
     ensure_namespaces()  # before there are threads
-    _compile_ahead()
+    _compile_ahead(suite="run" in (arguments.inside or ("run",)))
     folder = run_folder(arguments.output).resolve()
-    jobs = min(len(found), arguments.jobs or _fitting(arguments.cpus, arguments.memory))
+    arguments.cpus, jobs = _shared_out(
+        len(os.sched_getaffinity(0)), len(found), arguments.cpus, arguments.jobs
+    )
+    if not arguments.jobs:
+        jobs = min(jobs, _room(arguments.memory))
     kernels: dict[Path, Kernel] = {}
     rows = []
     try:
@@ -179,7 +191,7 @@ def _settle(arguments: argparse.Namespace) -> None:
     arguments.kernels = [*dict.fromkeys([*file.kernels, *arguments.kernels])]
     arguments.inside = arguments.inside or file.command
     usual = _USUAL | ({"memory": _SRIOV_MEMORY} if arguments.sriov else {})
-    for name in ("jobs", *usual):
+    for name in ("jobs", "cpus", *usual):
         if getattr(arguments, name) is None:
             setattr(arguments, name, getattr(file, name) or usual.get(name))
 
@@ -330,7 +342,7 @@ def _suite(kernel: Kernel, arguments: argparse.Namespace) -> tuple[tuple[str, ..
 
     hairpin = (sys.executable, "-P", "-m", "harness")
     if not arguments.sriov:
-        return (*hairpin, "run"), wired(arguments.nics)
+        return (*hairpin, "run", "-j", str(arguments.cpus)), wired(arguments.nics)
     if lacking := missing_modules(kernel, _SRIOV_MODULES):
         raise UnfitError(
             f"the kernel {kernel.release} has no {' and no '.join(lacking)}",
@@ -410,18 +422,73 @@ def _names(found: Mapping[str, Kernel | HairpinError]) -> list[str]:
     return names
 
 
-def _fitting(cpus: int, memory: int) -> int:
-    """Machines of that size at a time: as many as there is room for, one at least."""
+def _room(memory: int) -> int:
+    """Machines with that many mebibytes that this one has room for at a time: one at least."""
     from harness.kernel.memory import parse_meminfo
 
     free = parse_meminfo(Path("/proc/meminfo").read_text()).get("MemAvailable", 0) >> 20
-    return max(1, min(len(os.sched_getaffinity(0)) // cpus, free // (memory + _BESIDE)))
+    return max(1, free // (memory + _BESIDE))
 
 
-def _compile_ahead() -> None:
-    """Compile what has changed of hairpin: a machine would do it at each boot, and slowly."""
+def _shared_out(
+    here: int, kernels: int, cpus: int | None = None, jobs: int | None = None
+) -> tuple[int, int]:
+    """CPUs of each machine, and machines at a time: what was asked for, the rest by what is here.
+
+    Several machines of one CPU each do more than one of several: nothing is done twice in them.
+    """
+    if cpus is None:
+        cpus = min(_MOST_CPUS, max(1, here // min(kernels, jobs or here)))
+    return cpus, min(kernels, jobs or max(1, here // cpus))
+
+
+def _compile_ahead(*, suite: bool) -> None:
+    """Compile what has changed of hairpin, and with `suite` of its tests.
+
+    A machine would do it at each boot, and slowly. What is imported in a process of ours is not
+    written where PYTHONDONTWRITEBYTECODE says so: that is about imports, and this is none.
+    """
     import compileall
 
     package = Path(__file__).parent
-    if os.access(package, os.W_OK) and not sys.dont_write_bytecode:
+    if os.access(package, os.W_OK):
         compileall.compile_dir(package, quiet=2)
+    if suite and _stale():
+        _rewrite_tests()
+
+
+def _stale() -> bool:
+    """Whether pytest has not rewritten a test since it has changed."""
+    from harness.suite import suite_folder
+
+    for path in suite_folder().glob("test_*.py"):
+        written = path.parent / "__pycache__"
+        kept = list(written.glob(f"{path.stem}.{sys.implementation.cache_tag}-pytest-*.pyc"))
+        changed = path.stat().st_mtime
+        if not any(x.stat().st_mtime >= changed for x in kept):
+            return os.access(path.parent, os.W_OK)
+    return False
+
+
+def _rewrite_tests() -> None:
+    """Have pytest collect, which keeps its own compiled form of each test file."""
+    from tempfile import TemporaryDirectory
+
+    from harness.kernel.syscalls import die_with_parent
+    from harness.suite import run_suite
+
+    with TemporaryDirectory() as nowhere:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent(signal.SIGKILL)
+                nothing = os.open(os.devnull, os.O_RDWR)
+                for stream in range(3):
+                    os.dup2(nothing, stream)
+                sys.dont_write_bytecode = False
+                place = Path(nowhere)
+                words = ["--collect-only", "-p", "no:cacheprovider"]
+                run_suite(words, backend="auto", output=place, folder=place)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)

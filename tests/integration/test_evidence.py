@@ -224,10 +224,9 @@ def test_a_run_without_differences_has_no_evidence(hairpin, tmp_path):
 
 
 def test_workers_write_and_keep_to_the_bound(hairpin, tmp_path):
-    """With pytest-xdist: every file whole and its own, no more than the bound, which is said."""
-    pytest.importorskip("xdist")
+    """On two processes: every file whole and its own, no more than the bound, which is said."""
     result = hairpin(
-        *("run", "-n", "2", "-k", "test_guest_to_guest or test_multicast"), plugin=FLIPPING
+        *("run", "-j", "2", "-k", "test_guest_to_guest or test_multicast"), plugin=FLIPPING
     )
     assert result.returncode == 1, result.stdout + result.stderr
     found = differing(tmp_path)

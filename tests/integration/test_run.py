@@ -10,7 +10,7 @@ from harness import Mode
 @pytest.mark.parametrize("rights", ["root", "no root"])
 def test_whole_suite(hairpin, without_root, tmp_path, rights):
     """Exit 0, every verdict as predicted or documented otherwise, reports on disk."""
-    result = hairpin("run", "-n", "2", wrapper=without_root if rights == "no root" else ())
+    result = hairpin("run", "-j", "2", wrapper=without_root if rights == "no root" else ())
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr
     assert "The kernel did what the model predicts." in result.stdout
     last = tmp_path / ".hairpin" / "last"
@@ -46,10 +46,12 @@ def test_documented_otherwise(hairpin, tmp_path):
     assert {r["column"][0].split(" → ")[0] for r in returned} == {Mode.PRIVATE}
 
 
-def test_workers(hairpin, without_root):
-    """With pytest-xdist the matrix is the same, without root too."""
-    pytest.importorskip("xdist")
-    result = hairpin("run", "-n", "2", "-k", "test_broadcast", wrapper=without_root)
+@pytest.mark.parametrize("option", ["-j", "-n"], ids=["forked", "xdist"])
+def test_workers(hairpin, without_root, option):
+    """On two processes the matrix is the same, without root too."""
+    if option == "-n":
+        pytest.importorskip("xdist")
+    result = hairpin("run", option, "2", "-k", "test_broadcast", wrapper=without_root)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "33 as predicted, 3 documented otherwise" in result.stdout
 

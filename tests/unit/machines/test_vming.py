@@ -1,5 +1,6 @@
 """`hairpin vm`: its words, its exit status, what it says of each machine."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,36 @@ def test_network_interfaces_that_there_are_not(nics, capsys):
         main(["vm", "--nics", nics, "debian:bookworm"])
     assert ended.value.code == 2
     assert "allowed: e1000, e1000e, rtl8139, virtio-net, vmxnet3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("here", "kernels", "cpus", "jobs", "shared"),
+    [
+        pytest.param(2, 1, None, None, (2, 1), id="one kernel has all of them"),
+        pytest.param(2, 6, None, None, (1, 2), id="many have one each"),
+        pytest.param(16, 3, None, None, (4, 3), id="no more than are of use"),
+        pytest.param(8, 4, None, 2, (4, 2), id="as many machines as asked for"),
+        pytest.param(8, 4, 3, None, (3, 2), id="as many CPUs as asked for"),
+        pytest.param(1, 2, 4, None, (4, 1), id="more than there are"),
+    ],
+)
+def test_cpus_are_shared_out(here, kernels, cpus, jobs, shared):
+    from harness.vming import _shared_out
+
+    assert _shared_out(here, kernels, cpus, jobs) == shared
+
+
+def test_tests_are_compiled_ahead(tmp_path, monkeypatch):
+    """Those that have changed since, as pytest reads them: a machine writes nothing to us."""
+    from harness import vming
+
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    test = tmp_path / "test_it.py"
+    test.write_text("def test_it():\n    assert True\n")
+    monkeypatch.setattr("harness.suite.suite_folder", lambda: tmp_path)
+    assert vming._stale()
+    vming._rewrite_tests()
+    assert not vming._stale()
+    later = test.stat().st_mtime + 60
+    os.utime(test, (later, later))
+    assert vming._stale()

@@ -1,0 +1,114 @@
+"""`hairpin run -j N`: tests on several processes, forked once everything is collected.
+
+we ── collect ──┬─ fork ─► worker 0 ── reports ─┐
+                └─ fork ─► worker 1 ── reports ─┴─► we
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+# Tests that say which process ran them, and when.
+MANY = """
+import os
+from pathlib import Path
+
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_many(number):
+    with open("ran", "a") as file:
+        file.write(f"{{number}} {{os.getpid()}}\\n")
+    {body}
+"""
+
+
+@pytest.fixture
+def many(hairpin, tmp_path):
+    """``many(count, body)``: that many tests on two processes; the result, and who ran which."""
+
+    def many(count, body="pass", *arguments):
+        (tmp_path / "test_many.py").write_text(MANY.format(count=count, body=body))
+        result = hairpin("run", "-j", "2", "test_many.py", *arguments)
+        lines = (tmp_path / "ran").read_text().split("\n")[:-1]
+        return result, [tuple(map(int, line.split())) for line in lines]
+
+    return many
+
+
+def outcomes(tmp_path):
+    records = json.loads((tmp_path / ".hairpin/last/results.json").read_text())["records"]
+    return Counter(r["outcome"] for r in records)
+
+
+def test_each_test_once_on_two_processes(many, tmp_path):
+    result, ran = many(40, "import time; time.sleep(0.01)")  # so that both have their share
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert sorted(number for number, _ in ran) == list(range(40))
+    assert len({pid for _, pid in ran}) == 2
+    assert outcomes(tmp_path) == {"holds": 40}
+    assert "40 passed" in result.stdout
+
+
+def test_failures_are_told_as_ever(many, tmp_path):
+    result, _ = many(20, "assert number != 7")
+    assert result.returncode == 1
+    assert outcomes(tmp_path) == {"holds": 19, "does not hold": 1}
+    assert "test_many[7] - assert 7 != 7" in result.stdout
+    assert "1 failed, 19 passed" in result.stdout
+
+
+def test_a_worker_that_ends_in_a_test(many, tmp_path):
+    """That test has failed, all others are run all the same, each once."""
+    result, ran = many(40, "os.kill(os.getpid(), 9 if number == 11 else 0)")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert sorted(number for number, _ in ran) == list(range(40))
+    assert outcomes(tmp_path) == {"holds": 39, "error": 1}
+    assert "its process ended with signal 9" in result.stdout
+
+
+def test_the_first_failure_is_the_end(many):
+    result, ran = many(400, "assert number", "-x")
+    assert result.returncode == 1
+    assert "stopping after 1 failures" in result.stdout
+    assert len(ran) < 400
+
+
+def test_leaving_pytest_is_leaving_it(many):
+    """With the status of who left: so the plugin says that a machine is not fit."""
+    result, ran = many(200, "number == 3 and pytest.exit('enough', returncode=3)")
+    assert result.returncode == 3
+    assert "enough" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert len(ran) < 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda n: n.name)
+def test_whatever_ends_it_ends_the_workers(tmp_path, number):
+    """Also while they hang in a test."""
+    body = "import time; time.sleep(60)"
+    (tmp_path / "test_many.py").write_text(MANY.format(count=20, body=body))
+    run = subprocess.Popen(
+        [sys.executable, "-m", "harness", "run", "-j", "2", "test_many.py"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    give_up = time.monotonic() + 30
+    ran = tmp_path / "ran"
+    while not ran.exists() or len(ran.read_text().split()) < 4:
+        assert time.monotonic() < give_up, "no two workers"
+        time.sleep(0.01)
+    workers = ran.read_text().split()[1::2]
+    os.kill(run.pid, number)
+    run.wait(30)
+    while any(Path("/proc", pid).exists() for pid in workers):
+        assert time.monotonic() < give_up, "a worker is left"
+        time.sleep(0.01)
