@@ -48,7 +48,7 @@ def test_what_it_says(settled, tmp_path):
 
 def test_what_it_does_not_say_is_as_usual(settled):
     found = settled('kernels = ["debian:sid"]')
-    assert (found.jobs, found.timeout, found.memory, found.cpus) == (None, 900, 1024, 1)
+    assert (found.jobs, found.timeout, found.memory, found.cpus) == (None, 900, 1024, None)
     assert found.inside == ()
 
 
