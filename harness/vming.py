@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import HairpinError, KernelError, UnfitError, UsageError
 
 if TYPE_CHECKING:  # what a command needs is loaded when it runs
-    from harness.machines.accelerator import Choice
-    from harness.machines.hardware import Hardware, Nic
+    from harness.machines.hardware import Nic
     from harness.machines.kernel import Kernel
     from harness.machines.outcome import Report
     from harness.report.machines import MachineRow
@@ -37,13 +34,6 @@ _DIFFERS, _UNFIT = 1, 3
 # memory; the emulated virtual functions do not come up where it goes beyond 2 GiB.
 _USUAL = {"timeout": 900, "boot_timeout": 90, "memory": 1024}
 _SRIOV_MEMORY = 2048
-_BESIDE = 256  # MiB: what QEMU and virtiofsd take besides a machine's memory
-_SRIOV_MODULES = ("igb", "igbvf", "virtio_net", "macvtap")
-# Of a machine, when not asked for more: each worker has networks of its own to build.
-_MOST_CPUS = 4
-# What a command in a machine gets of our environment, besides what begins with HAIRPIN_ and LC_.
-_KEPT = ("HOME", "LANG", "NO_COLOR", "FORCE_COLOR", "PYTHONPATH", "TZ", "VIRTUAL_ENV", "USER")
-_SYSTEM_PATHS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 def split_command(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -136,11 +126,13 @@ def run_vm(arguments: argparse.Namespace) -> int:
 
     Raises UsageError for a kernel that there is not, UnfitError when this machine cannot.
     """
+    from harness.ahead import compile_ahead
     from harness.kernel.privileges import ensure_namespaces
     from harness.kernel.processes import find_program
     from harness.machines.busybox import busybox
-    from harness.report.machines import MachineRow, print_machine, write_outcome
+    from harness.report.machines import print_machine, write_outcome
     from harness.suite import hand_over, run_folder
+    from harness.vmone import fetch_for_sriov
 
     if arguments.list:
         return _list()
@@ -151,26 +143,13 @@ def run_vm(arguments: argparse.Namespace) -> int:
     find_program(f"qemu-system-{os.uname().machine}")
     found = _find(arguments.kernels, fresh=arguments.fresh)
     if arguments.sriov:
-        _fetch_for_sriov()
+        fetch_for_sriov()
     ensure_namespaces()  # before there are threads
-    _compile_ahead(suite="run" in (arguments.inside or ("run",)))
+    compile_ahead(suite="run" in (arguments.inside or ("run",)))
     folder = run_folder(arguments.output).resolve()
-    arguments.cpus, jobs = _shared_out(
-        len(os.sched_getaffinity(0)), len(found), arguments.cpus, arguments.jobs
-    )
-    if not arguments.jobs:
-        jobs = min(jobs, _room(arguments.memory))
-    kernels: dict[Path, Kernel] = {}
-    rows = []
+    jobs = _share_out(arguments, len(found))
     try:
-        for (word, kernel), name in zip(found.items(), _names(found), strict=True):
-            place = folder / name
-            place.mkdir()  # one without results is a column as well
-            if isinstance(kernel, HairpinError):
-                rows.append(MachineRow(word, "", place, None, kernel))
-                write_outcome(rows[-1])
-            else:
-                kernels[place] = kernel
+        kernels, rows = _places(found, folder)
         for row in _run_all(kernels, arguments, jobs):
             write_outcome(row)
             print_machine(row, quiet=jobs == 1)
@@ -194,6 +173,34 @@ def _settle(arguments: argparse.Namespace) -> None:
     for name in ("jobs", "cpus", *usual):
         if getattr(arguments, name) is None:
             setattr(arguments, name, getattr(file, name) or usual.get(name))
+
+
+def _share_out(arguments: argparse.Namespace, kernels: int) -> int:
+    """Set the CPUs of each machine; how many of them at a time."""
+    from harness.machines.sharing import room, shared_out
+
+    here = len(os.sched_getaffinity(0))
+    arguments.cpus, jobs = shared_out(here, kernels, arguments.cpus, arguments.jobs)
+    return jobs if arguments.jobs else min(jobs, room(arguments.memory))
+
+
+def _places(
+    found: Mapping[str, Kernel | HairpinError], folder: Path
+) -> tuple[dict[Path, Kernel], list[MachineRow]]:
+    """A folder for each kernel, and what came of those that are not to be had."""
+    from harness.report.machines import MachineRow, write_outcome
+
+    kernels: dict[Path, Kernel] = {}
+    rows = []
+    for (word, kernel), name in zip(found.items(), _names(found), strict=True):
+        place = folder / name
+        place.mkdir()  # one without results is a column as well
+        if isinstance(kernel, HairpinError):
+            rows.append(MachineRow(word, "", place, None, kernel))
+            write_outcome(rows[-1])
+        else:
+            kernels[place] = kernel
+    return kernels, rows
 
 
 def _print_matrix(folder: Path) -> None:
@@ -233,13 +240,14 @@ def _run_all(
 ) -> Iterator[MachineRow]:
     """Each, with the folder that it has, as it ends. Whatever interrupts ends them all."""
     from harness.report.machines import MachineRow
+    from harness.vmone import run_one
 
     pending: dict[Future[Report], tuple[Kernel, Path]] = {}
     stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
     try:
         with ThreadPoolExecutor(max(1, jobs)) as pool:
             for place, kernel in kernels.items():
-                future = pool.submit(_run_one, kernel, place, arguments, stop, live=jobs == 1)
+                future = pool.submit(run_one, kernel, place, arguments, stop, live=jobs == 1)
                 pending[future] = kernel, place
             try:
                 for future in as_completed(pending):
@@ -292,121 +300,6 @@ def _came_to(future: Future[Report]) -> tuple[Report | None, HairpinError | None
         return None, error
 
 
-def _run_one(
-    kernel: Kernel, place: Path, arguments: argparse.Namespace, stop: int, *, live: bool
-) -> Report:
-    from harness.machines.initramfs import Order
-    from harness.machines.machine import Limits, run_machine
-    from harness.machines.qemu import Sizes
-    from harness.report.machines import write_machine
-
-    command, hardware = _suite(kernel, arguments)
-    with _kept(place), (place / "output.txt").open("wb", buffering=0) as file:
-        report = run_machine(
-            kernel,
-            Order(arguments.inside or command, Path.cwd(), place, _environment(place)),
-            say=_teller(file.write, place, live=live),
-            sizes=Sizes(arguments.cpus, arguments.memory),
-            hardware=hardware,
-            limits=Limits(arguments.boot_timeout, arguments.timeout),
-            stop=stop,
-            accelerator=_asked(arguments.accelerator),
-            kernel_arguments=arguments.append,
-        )
-        write_machine(report, kernel, place)
-    return report
-
-
-def _fetch_for_sriov() -> None:
-    """Have what the machine takes, and the suite in it, which has no network to fetch it by.
-
-    Raises UnfitError where there is no QEMU with the NIC; without the rest some cases skip.
-    """
-    from harness.guests.fitness import need_everything
-    from harness.guests.tiny.image import image
-    from harness.machines.architecture import Architecture
-    from harness.machines.emulator import find_emulator
-    from harness.machines.hardware import SRIOV
-
-    emulator = find_emulator(Architecture(os.uname().machine), SRIOV.model)
-    print(f"QEMU {emulator.version}{', fetched' * emulator.fetched}")
-    with suppress(UnfitError):
-        need_everything(("libvirtd", "qemu-system-x86_64"))
-        image()
-
-
-def _suite(kernel: Kernel, arguments: argparse.Namespace) -> tuple[tuple[str, ...], Hardware]:
-    """The command that runs the suite, and the hardware that it takes."""
-    from harness.machines.hardware import SRIOV, SRIOV_OUTSIDE, SRIOV_PF, wired
-    from harness.machines.modules import missing_modules
-
-    hairpin = (sys.executable, "-P", "-m", "harness")
-    if not arguments.sriov:
-        return (*hairpin, "run", "-j", str(arguments.cpus)), wired(arguments.nics)
-    if lacking := missing_modules(kernel, _SRIOV_MODULES):
-        raise UnfitError(
-            f"the kernel {kernel.release} has no {' and no '.join(lacking)}",
-            remedy="take its full package, not that of its cloud flavour",
-        )
-    return (*hairpin, "sriov", SRIOV_PF, SRIOV_OUTSIDE), SRIOV
-
-
-@contextmanager
-def _kept(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UnfitError(
-            f"what comes back cannot be kept in {place} ({error.strerror})",
-            remedy="make room there, or choose another folder with --output",
-        ) from error
-
-
-def _asked(word: str) -> Choice | None:
-    from harness.machines.accelerator import Accelerator, Choice
-
-    if word == "auto":
-        return None
-    return Choice(Accelerator.KVM if word == "kvm" else Accelerator.TCG, "as asked")
-
-
-def _teller(keep: Callable[[bytes], object], place: Path, *, live: bool) -> Callable[[bytes], None]:
-    def tell(data: bytes) -> None:
-        with _kept(place):  # here, as only we know what for it was
-            keep(data)
-        if live:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-
-    return tell
-
-
-def _environment(place: Path) -> dict[str, str]:
-    """What the command gets: of ours what is true there, too."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _KEPT or name.startswith(("HAIRPIN_", "LC_"))
-    }
-    paths = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
-    colour = {"FORCE_COLOR": "1"} if sys.stdout.isatty() and "NO_COLOR" not in kept else {}
-    try:
-        columns = {"COLUMNS": str(os.get_terminal_size(sys.stdout.fileno()).columns)}
-    except (OSError, ValueError):
-        columns = {}
-    return {
-        "HOME": "/root",
-        **columns,
-        **colour,
-        **kept,
-        "PATH": os.pathsep.join(dict.fromkeys(filter(None, [*paths, *_SYSTEM_PATHS]))),
-        "TERM": "dumb",
-        "PYTHONDONTWRITEBYTECODE": "1",  # it would be lost with the machine
-        "HAIRPIN_FOLDER": str(place),
-        "HAIRPIN_DMESG": "1",
-    }
-
-
 def _names(found: Mapping[str, Kernel | HairpinError]) -> list[str]:
     """A folder's name for each: that of the catalogue, else the release, or the path's end."""
     names: list[str] = []
@@ -420,75 +313,3 @@ def _names(found: Mapping[str, Kernel | HairpinError]) -> list[str]:
             number += 1
         names.append(free)
     return names
-
-
-def _room(memory: int) -> int:
-    """Machines with that many mebibytes that this one has room for at a time: one at least."""
-    from harness.kernel.memory import parse_meminfo
-
-    free = parse_meminfo(Path("/proc/meminfo").read_text()).get("MemAvailable", 0) >> 20
-    return max(1, free // (memory + _BESIDE))
-
-
-def _shared_out(
-    here: int, kernels: int, cpus: int | None = None, jobs: int | None = None
-) -> tuple[int, int]:
-    """CPUs of each machine, and machines at a time: what was asked for, the rest by what is here.
-
-    Several machines of one CPU each do more than one of several: nothing is done twice in them.
-    """
-    if cpus is None:
-        cpus = min(_MOST_CPUS, max(1, here // min(kernels, jobs or here)))
-    return cpus, min(kernels, jobs or max(1, here // cpus))
-
-
-def _compile_ahead(*, suite: bool) -> None:
-    """Compile what has changed of hairpin, and with `suite` of its tests.
-
-    A machine would do it at each boot, and slowly. What is imported in a process of ours is not
-    written where PYTHONDONTWRITEBYTECODE says so: that is about imports, and this is none.
-    """
-    import compileall
-
-    package = Path(__file__).parent
-    if os.access(package, os.W_OK):
-        compileall.compile_dir(package, quiet=2)
-    if suite and _stale():
-        _rewrite_tests()
-
-
-def _stale() -> bool:
-    """Whether pytest has not rewritten a test since it has changed."""
-    from harness.suite import suite_folder
-
-    for path in suite_folder().glob("test_*.py"):
-        written = path.parent / "__pycache__"
-        kept = list(written.glob(f"{path.stem}.{sys.implementation.cache_tag}-pytest-*.pyc"))
-        changed = path.stat().st_mtime
-        if not any(x.stat().st_mtime >= changed for x in kept):
-            return os.access(path.parent, os.W_OK)
-    return False
-
-
-def _rewrite_tests() -> None:
-    """Have pytest collect, which keeps its own compiled form of each test file."""
-    from tempfile import TemporaryDirectory
-
-    from harness.kernel.syscalls import die_with_parent
-    from harness.suite import run_suite
-
-    with TemporaryDirectory() as nowhere:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                die_with_parent(signal.SIGKILL)
-                nothing = os.open(os.devnull, os.O_RDWR)
-                for stream in range(3):
-                    os.dup2(nothing, stream)
-                sys.dont_write_bytecode = False
-                place = Path(nowhere)
-                words = ["--collect-only", "-p", "no:cacheprovider"]
-                run_suite(words, backend="auto", output=place, folder=place)
-            finally:
-                os._exit(0)
-        os.waitpid(pid, 0)

@@ -193,23 +193,24 @@ def test_network_interfaces_that_there_are_not(nics, capsys):
         pytest.param(1, 2, 4, None, (4, 1), id="more than there are"),
     ],
 )
-def test_cpus_are_shared_out(here, kernels, cpus, jobs, shared):
-    from harness.vming import _shared_out
+def test_cpus_areshared_out(here, kernels, cpus, jobs, shared):
+    from harness.machines.sharing import shared_out
 
-    assert _shared_out(here, kernels, cpus, jobs) == shared
+    assert shared_out(here, kernels, cpus, jobs) == shared
 
 
 def test_tests_are_compiled_ahead(tmp_path, monkeypatch):
     """Those that have changed since, as pytest reads them: a machine writes nothing to us."""
-    from harness import vming
+    from harness import ahead, suite
 
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     test = tmp_path / "test_it.py"
     test.write_text("def test_it():\n    assert True\n")
-    monkeypatch.setattr("harness.suite.suite_folder", lambda: tmp_path)
-    assert vming._stale()
-    vming._rewrite_tests()
-    assert not vming._stale()
+    for user in (ahead, suite):
+        monkeypatch.setattr(user, "suite_folder", lambda: tmp_path)
+    assert ahead._stale()
+    ahead._rewrite_tests()
+    assert not ahead._stale()
     later = test.stat().st_mtime + 60
     os.utime(test, (later, later))
-    assert vming._stale()
+    assert ahead._stale()
