@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import permutations
 
 from harness.errors import UsageError
 from harness.guests.endpoint import AgentEndpoint
@@ -127,19 +129,43 @@ class GuestBed(Testbed):
     def ping(self, station: str, other: str) -> Answer:
         """ICMP echo from one station to another, which begins with ARP."""
         ip = self.topology.ips[other]
+        with self._strangers(station, other):
+            if station in self.real:
+                found = self.real[station].agent.ping(ip, seconds=_PING_WITHIN)
+                return Answer(found.ok, found.reason)
+            return self._host_ping(station, ip)
+
+    @contextmanager
+    def _strangers(self, *stations: str) -> Iterator[None]:
+        """They know nothing of each other's address before and after.
+
+        One that got no answer would go on to ask by broadcast for three seconds (mcast_solicit);
+        one that answered would ask back five seconds later (delay_first_probe_time). In the next
+        case that might come through, and whoever is asked learns who asks.
+        """
+
+        def forget() -> None:
+            for station, other in permutations(stations, 2):
+                self._forget(station, self.topology.ips[other])
+
+        forget()
+        try:
+            yield
+        finally:
+            forget()
+
+    def _forget(self, station: str, ip: str) -> None:
         if station in self.real:
             guest = self.real[station]
             guest.agent.change(guest.nic, flush=True)
-            found = guest.agent.ping(ip, seconds=_PING_WITHIN)
-            return Answer(found.ok, found.reason)
-        return self._host_ping(station, ip)
-
-    def _host_ping(self, station: str, ip: str) -> Answer:
+            return
         ns = self.wiring.namespace_of(station)
         if ip in arp_table(ns):
             ns.rtnl.transact([links.delete_neighbour(ip, index=self.wiring.index[station])])
+
+    def _host_ping(self, station: str, ip: str) -> Answer:
         ping = ["ping", "-n", "-c1", f"-W{_PING_WITHIN:g}", ip]
-        finished = self.host.family.run(ns, ping)
+        finished = self.host.family.run(self.wiring.namespace_of(station), ping)
         found = re.search(r"From .*?: (.*)|100% packet loss", finished.stdout)
         return Answer(finished.ok, found[1] or "no answer" if found else "")
 
@@ -148,10 +174,7 @@ class GuestBed(Testbed):
 
         Raises GuestError when the listening guest cannot be asked.
         """
-        here = self.real[station]
-        with self.real[other].agent.listen(echo=True) as listener:
-            here.agent.change(here.nic, flush=True)
-            found = here.agent.transfer(
-                self.topology.ips[other], listener.port, size, echo=True, seconds=_TCP_WITHIN
-            )
+        here, ip = self.real[station], self.topology.ips[other]
+        with self.real[other].agent.listen(echo=True) as listener, self._strangers(station, other):
+            found = here.agent.transfer(ip, listener.port, size, echo=True, seconds=_TCP_WITHIN)
         return Answer(found.ok, found.reason)
