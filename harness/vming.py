@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +131,7 @@ def run_vm(arguments: argparse.Namespace) -> int:
     from harness.kernel.privileges import ensure_namespaces
     from harness.kernel.processes import find_program
     from harness.machines.busybox import busybox
-    from harness.report.machines import print_machine, write_outcome
+    from harness.report.machines import print_machine
     from harness.suite import hand_over, run_folder
     from harness.vmone import fetch_for_sriov
 
@@ -150,8 +151,7 @@ def run_vm(arguments: argparse.Namespace) -> int:
     jobs = _share_out(arguments, len(found))
     try:
         kernels, rows = _places(found, folder)
-        for row in _run_all(kernels, arguments, jobs):
-            write_outcome(row)
+        for row in map(_leave, _run_all(kernels, arguments, jobs)):
             print_machine(row, quiet=jobs == 1)
             rows.append(row)
         if arguments.matrix:
@@ -201,6 +201,19 @@ def _places(
         else:
             kernels[place] = kernel
     return kernels, rows
+
+
+def _leave(row: MachineRow) -> MachineRow:
+    """Say in its folder how it ended; where there is no room for that, it ended so."""
+    from harness.report.machines import write_outcome
+
+    try:
+        write_outcome(row)
+    except UsageError as error:
+        if row.error is None:
+            unfit = UnfitError(str(error), remedy="make room there, or give another --output")
+            return replace(row, report=None, error=unfit)
+    return row
 
 
 def _print_matrix(folder: Path) -> None:

@@ -7,7 +7,8 @@ import harness.plugin
 from harness.kernel.features import Features, Backend
 
 def probe():
-    return Features("9.9.9", "x86_64", Backend.TAP, "", {{"{feature}": "Unknown device type"}})
+    lacking = {{"{feature}": "Unknown device type"}}
+    return Features("9.9.9", "x86_64", Backend.TAP, "", lacking, behaviours=frozenset())
 
 harness.plugin.probe = probe
 """
