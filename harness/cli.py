@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "-j", "--jobs", type=_positive, default=1, metavar="N", help="processes that run tests (1)"
     )
+    run.add_argument(
+        "--each-choice",
+        action="store_true",
+        help="a third of the cases: every row of every table of a test, not every combination",
+    )
 
     last = commands.add_parser(
         "last",
@@ -307,8 +312,9 @@ def _run(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
 
     # Before pytest starts: workers of pytest-xdist have threads, which may not enter one.
     ensure_namespaces()
+    chosen = ["--hairpin-each-choice"] if arguments.each_choice else []
     return run_suite(
-        rest,
+        [*rest, *chosen],
         backend=arguments.backend,
         output=arguments.output,
         folder=arguments.folder,

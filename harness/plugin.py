@@ -63,6 +63,7 @@ __all__ = [
 ]
 
 pytest_plugins = (
+    "harness.choosing",
     "harness.dmesgwatch",
     "harness.forking",
     "harness.guestfixtures",
