@@ -6,14 +6,16 @@ we ── collect ──┬─ fork ─► worker 0 ── reports ─┐
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
+
+from harness.kernel.waiting import look_until
 
 # Tests that say which process ran them, and when.
 MANY = """
@@ -21,6 +23,11 @@ import os
 from pathlib import Path
 
 import pytest
+
+def wait_for_another():
+    # Until a second process has begun a test: then both have their share.
+    while len({{x.split()[1] for x in Path("ran").read_text().splitlines()}}) < 2:
+        os.sched_yield()
 
 @pytest.mark.parametrize("number", range({count}))
 def test_many(number):
@@ -49,7 +56,7 @@ def outcomes(tmp_path):
 
 
 def test_each_test_once_on_two_processes(many, tmp_path):
-    result, ran = many(40, "import time; time.sleep(0.01)")  # so that both have their share
+    result, ran = many(40, "wait_for_another()")
     assert result.returncode == 0, result.stdout + result.stderr
     assert sorted(number for number, _ in ran) == list(range(40))
     assert len({pid for _, pid in ran}) == 2
@@ -93,7 +100,7 @@ def test_leaving_pytest_is_leaving_it(many):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda n: n.name)
 def test_whatever_ends_it_ends_the_workers(tmp_path, number):
     """Also while they hang in a test."""
-    body = "import time; time.sleep(60)"
+    body = "import signal; signal.pause()"
     (tmp_path / "test_many.py").write_text(MANY.format(count=20, body=body))
     run = subprocess.Popen(
         [sys.executable, "-m", "harness", "run", "-j", "2", "test_many.py"],
@@ -101,14 +108,25 @@ def test_whatever_ends_it_ends_the_workers(tmp_path, number):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    give_up = time.monotonic() + 30
     ran = tmp_path / "ran"
-    while not ran.exists() or len(ran.read_text().split()) < 4:
-        assert time.monotonic() < give_up, "no two workers"
-        time.sleep(0.01)
-    workers = ran.read_text().split()[1::2]
-    os.kill(run.pid, number)
-    run.wait(30)
-    while any(Path("/proc", pid).exists() for pid in workers):
-        assert time.monotonic() < give_up, "a worker is left"
-        time.sleep(0.01)
+    said = look_until(
+        lambda: ran.read_text().split() if ran.exists() else [],
+        lambda words: len(words) == 4,
+        within=30,
+    )
+    assert len(said) == 4, "no two workers"
+    with ExitStack() as stack:
+        poll, left = select.poll(), set()
+        for pid in said[1::2]:
+            left.add(os.pidfd_open(int(pid)))  # readable once that process has ended
+        for fd in left:
+            stack.callback(os.close, fd)
+            poll.register(fd, select.POLLIN)
+        os.kill(run.pid, number)
+        run.wait(30)
+        while left:
+            ended = poll.poll(30_000)
+            assert ended, "a worker is left"
+            for fd, _ in ended:
+                poll.unregister(fd)
+                left.remove(fd)
