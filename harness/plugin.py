@@ -174,6 +174,8 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
         if reason:
             pytest.skip(reason)
         bed = pool.get(topology)
+        if topology not in used:
+            bed.settle()  # the test before may not have waited for all that it sent
         listen(request.node, bed, between=between)
         used.append(topology)
         return bed

@@ -177,9 +177,10 @@ class GuestCables(Resource):
     def ping(self, guest: RealGuest, number: int = 0, *, card: str = "", size: int = 56) -> Ping:
         """What comes of a ping from the guest's NIC to the far end, which begins with ARP.
 
-        Neither end knows the other before. `size` is that of its data. `card` is what the guest
-        calls the NIC, where that has not the address any more that libvirt knows. Raises
-        GuestError.
+        Neither end knows the other before or after: five seconds later each would ask the other
+        whether it is still there (delay_first_probe_time), into whatever is captured then. `size`
+        is that of its data. `card` is what the guest calls the NIC, where that has not the address
+        any more that libvirt knows. Raises GuestError.
         """
         nic = guest.wanted.interfaces[number]  # libvirtd need not be there
         assert isinstance(nic, DirectInterface)
@@ -188,9 +189,15 @@ class GuestCables(Resource):
         ours, far = f"10.105.{cable}.{last}", f"10.105.{cable}.1"
         card = card or guest.agent.nic(nic.mac).name
         guest.agent.change(card, up=True, address=f"{ours}/{_PREFIX}", flush=True)
-        if ours in arp_table(self.outside):
-            self.outside.rtnl.transact([links.delete_neighbour(ours, index=_FAR_INDEX + cable)])
-        return guest.agent.ping(far, seconds=_ANSWERS_WITHIN, size=size)
+        self._far_forgets(ours, cable)
+        answer = guest.agent.ping(far, seconds=_ANSWERS_WITHIN, size=size)
+        guest.agent.change(card, flush=True)
+        self._far_forgets(ours, cable)
+        return answer
+
+    def _far_forgets(self, ip: str, cable: int) -> None:
+        if ip in arp_table(self.outside):
+            self.outside.rtnl.transact([links.delete_neighbour(ip, index=_FAR_INDEX + cable)])
 
     def wrong(self, guest: RealGuest, numbers: Iterable[int] | None = None) -> list[str]:
         """What is not as its XML says, or not answered, of each of its NICs; one clause each."""

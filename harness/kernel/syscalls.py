@@ -18,6 +18,7 @@ __all__ = [
     "CLONE_NEWUTS",
     "address_of",
     "attach_filter",
+    "await_rcu_readers",
     "bind_mount",
     "current_cpu",
     "detached_mount",
@@ -67,6 +68,15 @@ _SYS_PERF_EVENT_OPEN = {
     "ppc64le": 319,
     "s390x": 331,
 }
+_SYS_MEMBARRIER = {
+    "x86_64": 324,
+    "aarch64": 283,
+    "riscv64": 283,
+    "loongarch64": 283,
+    "ppc64le": 365,
+    "s390x": 356,
+}
+_MEMBARRIER_CMD_GLOBAL = 1
 _PERF_TYPE_HARDWARE = 0
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_COUNT_HW_INSTRUCTIONS = 1
@@ -100,6 +110,18 @@ def unshare(flags: int) -> None:
 def setns(fd: int, kind: int) -> None:
     """setns(2): move the calling thread into the namespace that `fd` refers to."""
     _checked(_libc.setns(fd, kind), "setns")
+
+
+def await_rcu_readers() -> None:
+    """Return once every RCU read-side section of the kernel that has begun is over.
+
+    membarrier(2), whose MEMBARRIER_CMD_GLOBAL is synchronize_rcu(): some 10 ms. Raises OSError
+    where the kernel does not offer it (nohz_full, no CONFIG_MEMBARRIER).
+    """
+    call = _SYS_MEMBARRIER.get(os.uname().machine)
+    if call is None:
+        raise OSError(errno.ENOSYS, "membarrier is not known on this architecture")
+    _checked(_libc.syscall(call, _MEMBARRIER_CMD_GLOBAL, 0, 0), "membarrier")
 
 
 def current_cpu() -> int:

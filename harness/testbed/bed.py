@@ -104,6 +104,13 @@ class Testbed(LiveNetwork):
                 continue
         return StrayFrameError(f"{error}; likely cause: {told}")
 
+    def settle(self) -> None:
+        """Let whatever is still on its way arrive, and read past it. Raises StrayFrameError."""
+        try:
+            self._barrier({})
+        except StrayFrameError as error:
+            raise self._stray(error) from error
+
     def _own_taps(self) -> dict[str, int]:
         return {n: e.tap.fd for n, e in self.endpoints.items() if isinstance(e, TapEndpoint)}
 

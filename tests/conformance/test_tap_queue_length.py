@@ -38,12 +38,17 @@ def _frame(number, dst=B):
 
 @contextmanager
 def _length(bed, frames):
-    """The txqueuelen of b, for open queues (tap_queue_resize) and for those opened later."""
+    """The txqueuelen of b, for open queues (tap_queue_resize) and for those opened later.
+
+    Their rings are made anew: one that has been read from owes up to 15 places (__ptr_ring_consume
+    gives them back by the batch).
+    """
     index = bed.wiring.index["b"]
 
     def change(frames):
         bed.wiring.host.rtnl.transact([set_queue_length("b", index=index, frames=frames)])
 
+    change(frames + 1)
     change(frames)
     try:
         yield change

@@ -97,6 +97,32 @@ def test_users_own_tests(hairpin, tmp_path):
     assert "1 passed" in result.stdout
 
 
+LEAVES_FRAMES = '''
+import pytest
+from harness import Frame, Guest, Mode, Topology
+
+PAIR = Topology([Guest("a", Mode.BRIDGE), Guest("b", Mode.BRIDGE)])
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_leave(testbed, backend, time):
+    """Broadcasts wait for a worker of the kernel: they are still on their way when this ends."""
+    bed = testbed(PAIR)
+    if backend == "tap":
+        assert [bed.endpoints[name].tap.drain() for name in "ab"] == [[], []]
+    frame = Frame("ff:ff:ff:ff:ff:ff", PAIR.macs["external"], payload=b"left behind").to_bytes()
+    for _ in range(100):
+        bed.endpoints["external"].send(frame)
+'''
+
+
+def test_nothing_is_on_its_way(hairpin, tmp_path):
+    """What a test leaves behind is not the next one's, which has the same testbed."""
+    (tmp_path / "test_leave.py").write_text(LEAVES_FRAMES)
+    result = hairpin("run", "test_leave.py")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 passed" in result.stdout
+
+
 def test_own_test_without_a_docstring(hairpin, tmp_path):
     """A test file of one's own need not say what it is about: its name does."""
     (tmp_path / "test_mine.py").write_text(

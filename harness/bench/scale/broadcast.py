@@ -166,16 +166,20 @@ class Broadcaster(Resource):
 
     def flood(self, frames: int) -> Flood:
         """More broadcasts in one go than the broadcast queue holds (IFLA_MACVLAN_BC_QUEUE_LEN)."""
-        lower = self.bed.topology.lowers[0].name
-        before = link_counters(self.bed.wiring.host)[lower]["rx_dropped"]
+        before = self._refused()
         self._sender.send(frames)
         # Whether there is room is decided while we send (macvlan_broadcast_enqueue).
-        dropped = link_counters(self.bed.wiring.host)[lower]["rx_dropped"] - before
+        dropped = self._refused() - before
         counts = dict.fromkeys(self._taps, 0)
         while min(counts.values()) < frames - dropped and self._last.wait(_QUIET):
             for tap in counts:
                 counts[tap] += len(tap.drain())
         return Flood(frames, dropped, min(counts.values()))
+
+    def _refused(self) -> int:
+        """Frames that the broadcast queue had no room for so far."""
+        counters = link_counters(self.bed.wiring.host, settled=False)
+        return counters[self.bed.topology.lowers[0].name]["rx_dropped"]
 
     def close(self) -> None:
         """See Resource."""
