@@ -24,6 +24,9 @@ from harness.kernel.links import add_veth, set_link
 from harness.kernel.netns import NetNS
 from harness.kernel.privileges import ensure_namespaces
 from harness.kernel.processes import Family, find_program
+from harness.machines.busybox import busybox
+from harness.machines.kernel import find_kernel
+from harness.machines.qemu import find_virtiofsd
 from harness.testbed import Testbed
 
 TOOLS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
@@ -216,6 +219,33 @@ def shows(backend, impatient):
             return verdict
 
     return show
+
+
+# ---------------------------------------------------------------------- kernels for machines
+
+
+def _machine_of(kernel, *, virtiofs):
+    """A kernel of the catalogue, fetched where it is not in the cache."""
+    try:
+        find_program("qemu-system-x86_64")
+        busybox()
+        if virtiofs and not find_virtiofsd():
+            pytest.skip("there is no virtiofsd here")
+        return find_kernel(kernel)
+    except UnfitError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def kernel():
+    """A small kernel: it has neither 9p nor drivers of emulated NICs."""
+    return _machine_of("debian:bookworm+cloud", virtiofs=True)
+
+
+@pytest.fixture(scope="session")
+def full_kernel():
+    """A kernel that has 9p and every driver."""
+    return _machine_of("debian:bookworm", virtiofs=False)
 
 
 # ---------------------------------------------------------------------- guests for users' tools

@@ -11,14 +11,8 @@ from collections import Counter
 
 import pytest
 
-from harness.errors import UnfitError
-from harness.kernel.processes import find_program
-from harness.machines.busybox import busybox
-from harness.machines.kernel import find_kernel
-from harness.machines.qemu import find_virtiofsd
 from harness.suite import suite_folder
 
-SMALL = "debian:bookworm+cloud"
 # One file, and nothing rewritten: a machine under TCG is slow.
 RUN = f"hairpin run {suite_folder()}/test_broadcast.py -k bridge-bridge --assert=plain"
 COMMAND = f"""
@@ -72,20 +66,6 @@ def build(self):
 if "+cloud" not in os.environ["HAIRPIN_FOLDER"]:
     Wiring.build = build
 """
-
-
-@pytest.fixture(scope="module")
-def kernel():
-    """A small kernel, once it is in the cache."""
-    try:
-        find_program("qemu-system-x86_64")
-        busybox()
-        found = find_kernel(SMALL)
-        if not find_virtiofsd():
-            pytest.skip("there is no virtiofsd here")
-    except UnfitError as error:
-        pytest.skip(str(error))
-    return found
 
 
 @pytest.fixture

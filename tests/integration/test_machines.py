@@ -15,35 +15,16 @@ import pytest
 
 from harness.errors import UnfitError
 from harness.kernel.privileges import ensure_namespaces
-from harness.kernel.processes import find_program
 from harness.machines import machine as machines
 from harness.machines.accelerator import Accelerator, Choice
-from harness.machines.busybox import busybox
 from harness.machines.cache import cache_folder
 from harness.machines.initramfs import Order
-from harness.machines.kernel import catalogue, find_kernel
 from harness.machines.machine import run_machine
 from harness.machines.outcome import Ended
-from harness.machines.qemu import find_virtiofsd
 
 MARK = "HAIRPIN_MACHINES_TEST"
-SMALL, FULL = "debian:bookworm+cloud", "debian:bookworm"  # the small one has no 9p
 ODD = "a, b=c 'd"
 TCG = Choice(Accelerator.TCG, "as the test wants it")
-
-
-@pytest.fixture(scope="module")
-def kernel():
-    """A small kernel's name, once it is in the cache."""
-    try:
-        find_program("qemu-system-x86_64")
-        busybox()
-        found = find_kernel(SMALL)
-        if not find_virtiofsd():
-            pytest.skip("there is no virtiofsd here")
-    except UnfitError as error:
-        pytest.skip(str(error))
-    return found
 
 
 def test_a_command(hairpin, kernel, tmp_path):
@@ -174,18 +155,15 @@ def test_a_full_disk(hairpin, kernel, tmp_path):
     assert "(No space left on device); make room there" in done.stdout
 
 
-def test_9p_where_there_is_no_virtiofs(tmp_path, monkeypatch):
+def test_9p_where_there_is_no_virtiofs(full_kernel, tmp_path, monkeypatch):
     """With a name of which QEMU, the shell and mount would make something else."""
-    if not any(x.cached for x in catalogue() if x.name == FULL):
-        pytest.skip(f"{FULL} is not in the cache")
-    kernel = find_kernel(FULL)
     monkeypatch.setattr(machines, "find_virtiofsd", lambda: "")
     ensure_namespaces()
     place = tmp_path / ODD
     place.mkdir()
     said = []
     order = Order(("sh", "-c", "pwd; echo x >new; exit 4"), place, place)
-    report = run_machine(kernel, order, say=said.append, accelerator=TCG)
+    report = run_machine(full_kernel, order, say=said.append, accelerator=TCG)
     assert report.outcome == Ended(4), report.console
     assert b"".join(said) == f"{place}\n".encode()
     assert (place / "new").read_text() == "x\n"
