@@ -52,19 +52,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where reports go (default: .hairpin)",
     )
-    # The variables are what `hairpin vm` sets in a machine.
-    folder = os.environ.get("HAIRPIN_FOLDER")
     run.add_argument(
         "--folder",
         type=Path,
-        default=Path(folder) if folder else None,
         metavar="DIR",
         help="reports go there, rather than into a new folder under --output",
     )
     run.add_argument(
         "--dmesg",
         action="store_true",
-        default=bool(os.environ.get("HAIRPIN_DMESG")),
         help="fail a case when the kernel logs a warning or an oops during it",
     )
 

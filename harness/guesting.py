@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.errors import DomainError, UsageError
 from harness.kernel.linkstate import vlans
 from harness.kernel.netns import NetNS
-from harness.suite import EXIT_DIFFERS, EXIT_OK, run_suite
+from harness.suite import EXIT_DIFFERS, EXIT_OK, Part, run_suite
 
 __all__ = ["run_guests", "run_trial"]
 
@@ -34,11 +34,12 @@ def run_guests(
         [
             *(f"--hairpin-domain={path.resolve()}" for path in domains),
             *(f"--hairpin-map={word}" for word in devices),
+            *(["-m", "guests and domains"] if domains else []),
             *arguments,
         ],
         backend="tap",
         output=output,
-        marked="guests and domains" if domains else "guests",
+        part=Part.GUESTS,
     )
 
 

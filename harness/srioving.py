@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,18 +31,12 @@ def run_sriov(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     Raises UsageError for what is no device, UnfitError where these cannot be taken.
     """
     from harness.sriov.nic import ensure_free
-    from harness.suite import run_suite, suite_folder
+    from harness.suite import Part, run_suite
 
     ensure_free(arguments.pf, arguments.outside)
-    # The others need not be read, which takes a while on an emulated processor.
-    given = any(Path(x.partition("::")[0]).exists() for x in rest)
-    tests = [] if given else [str(suite_folder() / "sriov")]
-    folder = os.environ.get("HAIRPIN_FOLDER")  # what `hairpin vm` sets in a machine
     return run_suite(
-        [f"--hairpin-pf={arguments.pf}", f"--hairpin-outside={arguments.outside}", *rest, *tests],
+        [f"--hairpin-pf={arguments.pf}", f"--hairpin-outside={arguments.outside}", *rest],
         backend="tap",
         output=arguments.output,
-        folder=Path(folder) if folder else None,
-        marked="sriov",
-        dmesg=bool(os.environ.get("HAIRPIN_DMESG")),
+        part=Part.SRIOV,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
 
-__all__ = ["hand_over", "run_folder", "run_suite", "suite_folder"]
+__all__ = ["Part", "hand_over", "run_folder", "run_suite", "suite_folder"]
 
 EXIT_OK, EXIT_DIFFERS, EXIT_USAGE, EXIT_UNFIT, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -25,7 +26,13 @@ _STATUS = {
     pytest.ExitCode.NO_TESTS_COLLECTED: EXIT_USAGE,
 }
 
-_ELSEWHERE = ("guests", "sriov", "vsi")  # markers, and the folders of all that bear them
+
+class Part(StrEnum):
+    """What of the suite needs more than a kernel: a marker, and the folder of all that bear it."""
+
+    GUESTS = "guests"
+    SRIOV = "sriov"
+    VSI = "vsi"
 
 
 def suite_folder() -> Path:
@@ -41,19 +48,22 @@ def run_suite(
     backend: str,
     output: Path,
     folder: Path | None = None,
-    marked: str = "",
+    part: Part | None = None,
     dmesg: bool = False,
     jobs: int = 1,
 ) -> int:
     """Run the suite (or the test files among `arguments`) and write the reports under `output`.
 
-    `arguments` go to pytest as they are; unless they say otherwise, tests are those `marked` so, an
-    expression for pytest's -m, or else what needs neither guests nor stations. With a `folder` the
-    reports go there, and not into a new one; with `dmesg` a case fails when the kernel complains
-    meanwhile; `jobs` processes run the tests. Returns hairpin's exit status. Raises UsageError when
-    nothing can be written under `output`.
+    `arguments` go to pytest as they are. Of the suite come the tests of `part`, or else those that
+    need no more than a kernel, unless `arguments` say otherwise. With a `folder` the reports go
+    there, and not into a new one; with `dmesg` a case fails when the kernel complains meanwhile. In
+    a machine of `hairpin vm` both are as its $HAIRPIN_FOLDER and $HAIRPIN_DMESG say. `jobs`
+    processes run the tests. Returns hairpin's exit status. Raises UsageError when nothing can be
+    written under `output`.
     """
-    folder = _made(folder) if folder else run_folder(output)
+    asked = folder or os.environ.get("HAIRPIN_FOLDER")
+    folder = _made(Path(asked)) if asked else run_folder(output)
+    dmesg = dmesg or bool(os.environ.get("HAIRPIN_DMESG"))
     suite = suite_folder()
     given = any(_is_there(a.partition("::")[0]) for a in arguments if not a.startswith("-"))
     status = _run_pytest(
@@ -67,11 +77,11 @@ def run_suite(
             f"--hairpin-evidence={folder / 'evidence'}",
             f"--hairpin-ktap={folder / 'results.ktap'}",
             f"--junitxml={folder / 'junit.xml'}",
-            *_selection(marked, arguments, suite),
+            *_selection(part, arguments, suite),
             *(["--hairpin-dmesg"] if dmesg else []),
             *([f"--hairpin-jobs={jobs}"] if jobs > 1 else []),
             *arguments,
-            *([] if given else [str(suite)]),
+            *([] if given else [str(suite / (part or ""))]),
         ]
     )
     hand_over(output)
@@ -87,13 +97,13 @@ def _is_there(word: str) -> bool:
         return False
 
 
-def _selection(marked: str, arguments: Sequence[str], suite: Path) -> list[str]:
+def _selection(part: Part | None, arguments: Sequence[str], suite: Path) -> list[str]:
     """Arguments for pytest; what is left out altogether need not be read."""
-    if marked:
-        return ["-m", marked]
+    if part:
+        return ["-m", part]
     chosen = any(argument.startswith("-m") for argument in arguments)
-    ignored = [] if chosen else [f"--ignore={suite / name}" for name in _ELSEWHERE]
-    return ["-m", " and ".join(f"not {name}" for name in _ELSEWHERE), *ignored]
+    ignored = [] if chosen else [f"--ignore={suite / name}" for name in Part]
+    return ["-m", " and ".join(f"not {name}" for name in Part), *ignored]
 
 
 class _Interrupted:

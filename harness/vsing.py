@@ -334,10 +334,10 @@ def _test(output: Path, rest: Sequence[str]) -> int:
 
     need_everything((*GUEST_PROGRAMS, "lldpad"))
     from harness.guests.tiny.image import image
-    from harness.suite import run_suite
+    from harness.suite import Part, run_suite
 
     image()  # before pytest: it may take a while
-    return run_suite(rest, backend="tap", output=output, marked="vsi")
+    return run_suite(rest, backend="tap", output=output, part=Part.VSI)
 
 
 # ---------------------------------------------------------------------- both
