@@ -24,7 +24,8 @@ from multiprocessing.connection import Connection, Pipe, wait
 import pytest
 
 from harness.kernel.syscalls import die_with_parent
-from harness.plugin import close_testbeds, fit, forked_key, record_lost, worker_key
+from harness.livefixtures import close_testbeds
+from harness.plugin import fit, forked_key, record_lost, worker_key
 
 __all__: list[str] = []
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import DifferenceError, UnfitError
+from harness.livefixtures import listen
 from harness.model.clients import reaches
 from harness.parts import Mode
-from harness.plugin import case_of, failed_key, fit, listen, section_of, told_key
+from harness.plugin import case_of, failed_key, fit, section_of, told_key
 from harness.report import CellOutcome, Record
 from harness.report.labels import column_of
 from harness.topofile import dump_topology

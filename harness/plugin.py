@@ -1,16 +1,13 @@
-"""The pytest plugin: live testbeds for tests, and reports made of their verdicts.
+"""The pytest plugin: its options, and reports made of the verdicts that tests have heard.
 
-Fixtures: `testbed`, a factory that takes a Topology and returns it live; `stacks`, the same
-with network stacks that real programs run on. Both are shared between tests that ask for an
-equal topology; one whose test has failed is not used again.
-`backend` says what stands for a guest's end, for tests that bring up something of their own.
+The fixtures are in modules of their own, which it loads: `harness.livefixtures` and others.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,14 +16,10 @@ from pathlib import Path
 import pytest
 
 from harness.behaviours import Behaviour
-from harness.caseitem import CaseFile, CaseItem
-from harness.cases import Case, everything_plain
-from harness.errors import DifferenceError, UnfitError
-from harness.kernel.features import Backend, Features, missing_for, probe, require
+from harness.caseitem import CaseItem
+from harness.errors import UnfitError
+from harness.kernel.features import Backend, Features, probe, require
 from harness.kernel.privileges import ensure_namespaces
-from harness.kernel.processes import find_program
-from harness.kernel.syscalls import current_cpu
-from harness.operations import Send
 from harness.report import (
     CellOutcome,
     EvidenceFolder,
@@ -40,22 +33,20 @@ from harness.report import (
 )
 from harness.report.labels import column_of
 from harness.stimulus import Stimulus
-from harness.testbed import Testbed, Verdict
-from harness.testbed.pool import Pool
-from harness.testbed.stacks import Stacks
+from harness.testbed import Verdict
 from harness.topofile import dump_topology
 from harness.topology import Topology
 
 __all__ = [
     "EXIT_UNFIT",
     "Heard",
+    "backend_of",
     "case_of",
-    "close_testbeds",
+    "evidence_folder",
     "failed_key",
     "fit",
     "forked_key",
     "heard_key",
-    "listen",
     "record_lost",
     "section_of",
     "told_key",
@@ -63,6 +54,7 @@ __all__ = [
 ]
 
 pytest_plugins = (
+    "harness.livefixtures",  # before those that import it
     "harness.choosing",
     "harness.dmesgwatch",
     "harness.forking",
@@ -75,9 +67,9 @@ EXIT_UNFIT = 3
 EXIT_INTERRUPTED = 130
 
 _features = pytest.StashKey[Features]()
-_pool = pytest.StashKey[Pool]()
-_stacks = pytest.StashKey[dict[tuple[Topology, bool], Stacks]]()
 _collector = pytest.StashKey["_Collector"]()
+failed_key = pytest.StashKey[bool]()
+"""Of a test that has failed: what it was given shall not be used again."""
 heard_key = pytest.StashKey[list["Heard"]]()
 told_key = pytest.StashKey[list[Record]]()
 worker_key = pytest.StashKey[int]()
@@ -117,9 +109,6 @@ def section_of(item: pytest.Item) -> str:
     return first.rstrip(".")
 
 
-# ---------------------------------------------------------------------- live testbeds
-
-
 def fit(config: pytest.Config) -> Features:
     """What this machine can do; leaves pytest with status 3 when that is not enough."""
     if _features not in config.stash:
@@ -133,131 +122,13 @@ def fit(config: pytest.Config) -> Features:
     return config.stash[_features]
 
 
-def _backend(config: pytest.Config, features: Features) -> Backend:
+def backend_of(config: pytest.Config) -> Backend:
+    """What stands for a guest's end: as asked for, or the best that this machine has."""
     asked = config.getoption("hairpin_backend")
-    return features.backend if asked == "auto" else Backend(asked)
-
-
-def _live_pool(config: pytest.Config) -> Pool:
-    if _pool not in config.stash:
-        config.stash[_pool] = Pool(_backend(config, fit(config)))
-        # One CPU for the session: another one for each worker, and otherwise the one that the
-        # scheduler has chosen, so that several runs at once spread.
-        cpus = sorted(os.sched_getaffinity(0))
-        xdist = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-        worker = int(xdist) if xdist else config.stash.get(worker_key, None)
-        os.sched_setaffinity(0, {current_cpu() if worker is None else cpus[worker % len(cpus)]})
-    return config.stash[_pool]
-
-
-def listen(item: pytest.Item, bed: Testbed, *, between: str = "") -> None:
-    """Let the verdicts of `bed` be those of the test `item`, evidence kept where that is asked."""
-    folder = _evidence_folder(item.config)
-    heard = item.stash.setdefault(heard_key, [])
-    bed.on_verdict = lambda verdict, seconds: heard.append(Heard(verdict, seconds, between))
-    bed.wants_evidence = folder.has_room if folder else lambda: False
-
-
-@pytest.fixture
-def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Testbed]]:
-    """A factory: ``testbed(topology)`` is that topology, live.
-
-    Skips where the kernel lacks a part of it.
-    """
-    pool = _live_pool(request.config)
-    features = fit(request.config)
-    between = "taps" if request.node.get_closest_marker("guests") else ""
-    used: list[Topology] = []
-
-    def make(topology: Topology) -> Testbed:
-        reason = missing_for(topology, features)
-        if reason:
-            pytest.skip(reason)
-        bed = pool.get(topology)
-        if topology not in used:
-            bed.settle()  # the test before may not have waited for all that it sent
-        listen(request.node, bed, between=between)
-        used.append(topology)
-        return bed
-
-    yield make
-    if request.node.stash.get(failed_key, False):
-        for topology in used:
-            pool.drop(topology)
-
-
-@pytest.fixture
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """What stands for a guest's end in this run. Namespaces can be made once it is asked for."""
-    _live_pool(request.config)
-    return _backend(request.config, fit(request.config))
-
-
-@pytest.fixture
-def stacks(request: pytest.FixtureRequest) -> Iterator[Callable[..., Stacks]]:
-    """A factory: ``stacks(topology, programs=("ping",), ipv6=False)`` is that, live.
-
-    Skips where the machine lacks a program, the kernel a part, or /dev/net/tun is not to be had.
-    """
-    features = fit(request.config)
-    pool = request.config.stash.setdefault(_stacks, {})
-    used = set()
-
-    def make(topology: Topology, *, programs: Iterable[str] = (), ipv6: bool = False) -> Stacks:
-        reason = missing_for(topology, features)
-        if reason:
-            pytest.skip(reason)
-        key = topology, ipv6
-        try:
-            for program in programs:
-                find_program(program)
-            if key not in pool:
-                backend = _backend(request.config, features)
-                pool[key] = Stacks(topology, backend=backend, ipv6=ipv6)
-        except UnfitError as error:
-            pytest.skip(str(error))
-        used.add(key)
-        return pool[key]
-
-    yield make
-    if request.node.stash.get(failed_key, False):
-        for key in used:
-            pool.pop(key).close()
-
-
-failed_key = pytest.StashKey[bool]()
-"""Of a test that has failed: what it was given shall not be used again."""
-
-
-def _run_case(item: CaseItem, case: Case) -> None:
-    """A case on a testbed of its own, which its steps change."""
-    features = fit(item.config)
-    for topology in (case.topology, *(topology for _, topology in case.states())):
-        reason = missing_for(topology, features)
-        if reason:
-            pytest.skip(reason)
-    differing = []
-    pool = _live_pool(item.config)
-    with pool.new(case.topology) as bed:
-        listen(item, bed)
-        for step in case.steps or everything_plain(case.topology):
-            if not isinstance(step, Send):
-                bed.become(step.applied(bed.topology))
-            elif (verdict := bed.verdict(step.stimulus)).differences:
-                differing.append(str(verdict))
-    if differing:
-        raise DifferenceError("\n".join(differing))
+    return fit(config).backend if asked == "auto" else Backend(asked)
 
 
 # ---------------------------------------------------------------------- hooks
-
-
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if not CaseFile.wanted(file_path, parent.session):
-        return None
-    collector: CaseFile = CaseFile.from_parent(parent, path=file_path)
-    collector.runner = _run_case
-    return collector
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -285,18 +156,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_collector] = _Collector()
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    close_testbeds(config)
-
-
-def close_testbeds(config: pytest.Config) -> None:
-    """Take down all that tests were given; idempotent."""
-    for net in config.stash.get(_stacks, {}).values():
-        net.close()
-    if _pool in config.stash:
-        config.stash[_pool].close()
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -316,7 +175,7 @@ def pytest_runtest_makereport(
     return report
 
 
-def _evidence_folder(config: pytest.Config) -> EvidenceFolder | None:
+def evidence_folder(config: pytest.Config) -> EvidenceFolder | None:
     """Where evidence goes; None when nobody asked for it."""
     if _evidence not in config.stash:
         path = config.getoption("hairpin_evidence")
@@ -325,7 +184,7 @@ def _evidence_folder(config: pytest.Config) -> EvidenceFolder | None:
         application = f"hairpin {version('hairpin')}"
         asked = config.getoption("hairpin_backend")
         options = "" if asked == "auto" else f"--backend {asked}"
-        run = f"{application} on {system}, backend {_backend(config, features)}"
+        run = f"{application} on {system}, backend {backend_of(config)}"
         config.stash[_evidence] = path and EvidenceFolder(
             path.resolve(), run=run, options=options, system=system, application=application
         )
@@ -421,7 +280,7 @@ class _Collector:
             verdict_seconds=self.seconds,
             kernel=features.kernel,
             machine=features.machine,
-            backend=_backend(config, features).value,
+            backend=backend_of(config).value,
             version=version("hairpin"),
             missing=features.missing,
             behaviours={x.key: x in features.behaviours for x in Behaviour},
