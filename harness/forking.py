@@ -150,12 +150,14 @@ class _Workers:
         worker = self._alive.pop(connection)
         connection.close()
         _, status = os.waitpid(worker.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        why = f"signal {-code}" if code < 0 else f"status {code}"
         index, stop = _RUN.unpack(worker.running[:])
+        if not stop:
+            raise RuntimeError(f"a worker ended with {why} before its first test")
         if index + 1 < stop:
             os.write(self._give, _RUN.pack(index + 1, stop))
         self._start()
-        code = os.waitstatus_to_exitcode(status)
-        why = f"signal {-code}" if code < 0 else f"status {code}"
         return index, [record_lost(self._session.items[index], f"its process ended with {why}")]
 
     def __exit__(self, *_: object) -> None:

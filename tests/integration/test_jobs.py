@@ -97,6 +97,23 @@ def test_leaving_pytest_is_leaving_it(many):
     assert len(ran) < 200
 
 
+DIES_AT_ONCE = """
+import os
+from harness.plugin import forked_key
+
+def pytest_configure(config):
+    config.stash.setdefault(forked_key, []).append(lambda: os.kill(os.getpid(), 9))
+"""
+
+
+def test_a_worker_that_does_not_come_to_a_test(hairpin, tmp_path):
+    """Nobody would get on with another: it is said, and not tried for ever."""
+    (tmp_path / "test_many.py").write_text(MANY.format(count=20, body="pass"))
+    result = hairpin("run", "-j", "2", "test_many.py", plugin=DIES_AT_ONCE)
+    assert result.returncode == 3
+    assert "a worker ended with signal 9 before its first test" in result.stdout + result.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda n: n.name)
 def test_whatever_ends_it_ends_the_workers(tmp_path, number):
     """Also while they hang in a test."""
