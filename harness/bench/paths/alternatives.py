@@ -33,7 +33,6 @@ __all__ = ["open_bridge_tap", "open_bridge_veth"]
 
 _BRIDGE, _FIRST, _FIRST_FAR = 2, 10, 2000
 _SPARE = 64  # descriptors
-_DAY = 24 * 60 * 60
 
 
 def open_bridge_tap(spec: PathSpec) -> Path:
@@ -112,7 +111,6 @@ def _bridge(undo: ExitStack) -> NetNS:
         [
             links.add_bridge("bridge", index=_BRIDGE),
             # Who only receives is heard no more, and shall not be forgotten for that.
-            links.set_ageing("bridge", index=_BRIDGE, seconds=_DAY),
         ]
     )
     return host

@@ -35,7 +35,6 @@ __all__ = ["open_macvtap", "open_vhost"]
 
 _VLAN = 5
 _VLAN_INDEX = 50
-_DAY = 24 * 60 * 60
 
 
 def open_macvtap(spec: PathSpec) -> Path:
@@ -45,7 +44,6 @@ def open_macvtap(spec: PathSpec) -> Path:
     with building() as undo:
         wiring = undo.enter_context(Wiring(_topology(spec)))
         wiring.build()
-        _remember_addresses(wiring)
         ends = _ends(undo, spec, wiring)
         if spec.queue:
             wiring.host.rtnl.transact(
@@ -78,14 +76,6 @@ def _require_lower(kind: LowerKind) -> None:
             f"this kernel has no {kind} ({missing[kind]})",
             remedy=f"load the module: modprobe {'8021q' if kind is LowerKind.VLAN else kind}",
         )
-
-
-def _remember_addresses(wiring: Wiring) -> None:
-    """Let switches know for a day what they have learned: who only receives is heard no more."""
-    wiring.switch.rtnl.transact(
-        links.set_ageing(name, index=index, seconds=_DAY)
-        for name, index in wiring.switch_index.items()
-    )
 
 
 def _topology(spec: PathSpec) -> Topology:

@@ -7,10 +7,10 @@ make a link and at once refer to it.
 from __future__ import annotations
 
 from harness.kernel.links.bridge import (
+    AGEING,
     add_bridge,
     add_fdb_entry,
     flush_fdb,
-    set_ageing,
     set_bridge_port,
     set_bridge_vlans,
 )
@@ -37,6 +37,7 @@ from harness.kernel.links.macvtap import (
 from harness.kernel.links.message import Asked
 
 __all__ = [
+    "AGEING",
     "Asked",
     "add_address",
     "add_bridge",
@@ -52,7 +53,6 @@ __all__ = [
     "flush_fdb",
     "move_link",
     "new_macvtap",
-    "set_ageing",
     "set_attributes",
     "set_bridge_port",
     "set_bridge_vlans",

@@ -26,13 +26,16 @@ from harness.kernel.netlink import (
 from harness.parts import Port
 
 __all__ = [
+    "AGEING",
     "add_bridge",
     "add_fdb_entry",
     "flush_fdb",
-    "set_ageing",
     "set_bridge_port",
     "set_bridge_vlans",
 ]
+
+AGEING = 24 * 60 * 60
+"""Seconds for which a bridge of ours knows an address that it no longer hears from."""
 
 _RTM_NEWNEIGH = 28
 _NLM_F_REPLACE = 0x100
@@ -44,8 +47,12 @@ _BRIDGE_VLAN_UNTAGGED = 4
 
 @remembered
 def add_bridge(name: str, *, index: int, vlan_filtering: bool = False) -> Request:
-    """A bridge that is up, without STP and without multicast snooping."""
-    data: Attributes = [("IFLA_BR_MCAST_SNOOPING", 0)]
+    """A bridge that is up, without STP and without multicast snooping.
+
+    It forgets nobody within a day: by default it would after 300 s (BR_DEFAULT_AGEING_TIME), and
+    who only receives is not heard again.
+    """
+    data: Attributes = [("IFLA_BR_MCAST_SNOOPING", 0), ("IFLA_BR_AGEING_TIME", 100 * AGEING)]
     if vlan_filtering:
         # Without the second, every new port is in VLAN 1 (nbp_vlan_init).
         data += [("IFLA_BR_VLAN_FILTERING", 1), ("IFLA_BR_VLAN_DEFAULT_PVID", 0)]
@@ -63,17 +70,6 @@ def flush_fdb(name: str, *, index: int) -> Request:
     return link_request(
         f"flush the FDB of {name}",
         [info("bridge", [("IFLA_BR_FDB_FLUSH", None)])],
-        index=index,
-        flags=CHANGE,
-    )
-
-
-@remembered
-def set_ageing(name: str, *, index: int, seconds: int) -> Request:
-    """How long a bridge knows an address that it no longer hears from (300 s by default)."""
-    return link_request(
-        f"set the ageing time of {name}",
-        [info("bridge", [("IFLA_BR_AGEING_TIME", 100 * seconds)])],
         index=index,
         flags=CHANGE,
     )
