@@ -70,14 +70,26 @@ class _Socket(Resource):
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
 
-    def read(self) -> list[Netlink]:
-        """What has passed since the last time. Raises OSError."""
-        found: list[Netlink] = []
+    def fileno(self) -> int:
+        """The descriptor that can be read when something has passed."""
+        return self._socket.fileno()
+
+    def each(self) -> Iterator[Netlink]:
+        """What has passed since the last time, as it is read.
+
+        Raises OSError: with ENOBUFS some of it was lost, and what comes next can be read all the
+        same.
+        """
         while True:
             try:
-                found += _messages(self._socket.recv(_LONGEST))
+                data = self._socket.recv(_LONGEST)
             except BlockingIOError:
-                return found
+                return
+            yield from _messages(data)
+
+    def read(self) -> list[Netlink]:
+        """What has passed since the last time. Raises OSError, also where some of it was lost."""
+        return list(self.each())
 
     def close(self) -> None:
         """Listen no more; idempotent."""
@@ -85,12 +97,19 @@ class _Socket(Resource):
 
 
 class LinkNotifications(_Socket):
-    """What a listener of RTNLGRP_LINK in `ns` is told. Use it in a `with` statement."""
+    """What a listener of RTNLGRP_LINK in `ns` is told. Use it in a `with` statement.
+
+    Raises OSError.
+    """
 
     def __init__(self, ns: NetNS) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         sock = ns.run(lambda: socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE))
-        sock.bind((0, _RTMGRP_LINK))
+        try:
+            sock.bind((0, _RTMGRP_LINK))
+        except OSError:
+            sock.close()
+            raise
         super().__init__(sock)
 
 
