@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import KernelError
+from harness.kernel.links.devices import delete_link
 from harness.kernel.links.message import IFF_UP, info, link_request
 from harness.kernel.netlink import RTM_NEWLINK, LinkMessage
 from harness.kernel.netns import NetNS
@@ -114,20 +115,25 @@ class LinkNotifications(_Socket):
 
 
 class NetlinkTap(_Socket):
-    """Every message of rtnetlink in `ns`, on a link of kind nlmon that is there as long.
+    """Every message of rtnetlink in `ns`, on a link of kind nlmon that goes with it.
 
     Raises KernelError (EOPNOTSUPP) where the kernel has no nlmon.
     """
 
     def __init__(self, ns: NetNS, *, index: int) -> None:
         asked = [("IFLA_IFNAME", _NLMON), info(_NLMON)]
-        ns.rtnl.transact([link_request("add nlmon", asked, index=index, set_flags=IFF_UP)])
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         with ExitStack() as undo:
-            kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            ns.rtnl.transact([link_request("add nlmon", asked, index=index, set_flags=IFF_UP)])
+            undo.callback(ns.rtnl.transact, [delete_link(_NLMON, index=index)])
             sock = undo.enter_context(ns.run(lambda: socket.socket(socket.AF_PACKET, kind, 0)))
             try:
                 sock.bind((_NLMON, ETH_P_ALL))
             except OSError as error:
                 raise KernelError(f"listen on {_NLMON}", error.errno or 0) from error
-            undo.pop_all()
+            self._undo = undo.pop_all()
         super().__init__(sock)
+
+    def close(self) -> None:
+        """Listen no more, and take the link away; idempotent."""
+        self._undo.close()
