@@ -6,17 +6,17 @@ Nobody asks for a version: a kernel of a distribution has what was put into it. 
 
 from __future__ import annotations
 
-from enum import Enum
+from harness.cited import Cited
 
 __all__ = ["Behaviour", "Behaviours"]
 
 _MACVLAN = "drivers/net/macvlan.c"
 
 
-class Behaviour(Enum):
+class Behaviour(Cited):
     """A way in which some kernels behave and others do not.
 
-    What it says, the kernel function that does so, and the commit that brought it, if known.
+    `commit` is that since which the kernel behaves so, twelve digits; "" where none is known.
     """
 
     SHARED_SOURCE = (
@@ -55,25 +55,14 @@ class Behaviour(Enum):
         "4fdb6b6063f0",
     )
 
+    def __init__(self, says: str, where: str, commit: str) -> None:
+        super().__init__(says, where)
+        self.commit = commit
+
     @property
     def key(self) -> str:
         """Its name in files: ``shared-source``."""
         return self.name.lower().replace("_", "-")
-
-    @property
-    def says(self) -> str:
-        """What a kernel does that behaves so."""
-        return self.value[0]
-
-    @property
-    def where(self) -> str:
-        """Kernel function and file."""
-        return self.value[1]
-
-    @property
-    def commit(self) -> str:
-        """The commit since which the kernel behaves so, twelve digits; "" where none is known."""
-        return self.value[2]
 
 
 Behaviours = frozenset[Behaviour]

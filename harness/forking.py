@@ -17,7 +17,7 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
 
@@ -93,7 +93,7 @@ class _Workers:
         self._alive: dict[Connection, _Worker] = {}
         self._started = 0
         self._take, self._give = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        for run in _runs(len(session.items), jobs):
+        for run in _runs(session.items, jobs):
             os.write(self._give, _RUN.pack(*run))
         for _ in range(jobs):
             self._start()
@@ -170,13 +170,21 @@ class _Workers:
         os.close(self._give)
 
 
-def _runs(count: int, jobs: int) -> Iterator[tuple[int, int]]:
+def _runs(items: Sequence[pytest.Item], jobs: int) -> Iterator[tuple[int, int]]:
     """Tests in runs, long ones first: at the end no worker is to have much more than another."""
-    at = 0
+    at, count = 0, len(items)
     while at < count:
-        size = max(_SHORTEST, (count - at) // (jobs * _RUNS_EACH))
-        yield at, min(at + size, count)
-        at += size
+        stop = min(at + max(_SHORTEST, (count - at) // (jobs * _RUNS_EACH)), count)
+        while stop < count and _share(items[stop - 1], items[stop]):
+            stop += 1
+        yield at, stop
+        at = stop
+
+
+def _share(before: pytest.Item, after: pytest.Item) -> bool:
+    """Whether both take what a machine has once: they are of one group, as pytest-xdist's are."""
+    groups = [item.get_closest_marker("xdist_group") for item in (before, after)]
+    return groups[0] is not None and groups[0] == groups[1]
 
 
 # ---------------------------------------------------------------------- who works

@@ -26,7 +26,7 @@ from harness.kernel.links import (
     set_attributes,
     set_link,
 )
-from harness.kernel.linkstate import link_state
+from harness.kernel.linkstate import link_state, wait_for_link
 from harness.kernel.netns import NetNS
 from harness.kernel.packets import (
     ANCILLARY,
@@ -106,12 +106,10 @@ def _promiscuity_kept(ns: NetNS) -> bool:
 
 def _lower_down_shows(ns: NetNS) -> bool:
     """The lower device goes down: netif_carrier_off is the notifier's, before the answer."""
-    ns.rtnl.transact(
-        [
-            set_link("peer", index=_PEER, up=True),
-            set_link("lower", index=_LOWER, up=False),
-        ]
-    )
+    ns.rtnl.transact([set_link("peer", index=_PEER, up=True)])
+    # linkwatch gives it its carrier later, and does not when lower is down by then.
+    wait_for_link(ns, "macvtap", lambda link: link.carrier)
+    ns.rtnl.transact([set_link("lower", index=_LOWER, up=False)])
     return not link_state(ns, "macvtap").carrier
 
 

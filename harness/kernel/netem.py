@@ -37,16 +37,16 @@ _QUEUED = struct.Struct("=I4xI")  # struct gnet_stats_queue: qlen, backlog, drop
 
 @dataclass(frozen=True)
 class Netem:
-    """What is done to frames: `loss`, `duplicate` and `reorder` are probabilities, 0 to 1.
+    """What is done to frames: `loss` and `duplicate` are probabilities, 0 to 1.
 
-    `delay` is in seconds. With a `gap` of n only each n-th frame can be reordered, which is to
-    say sent without the delay. `limit` frames are held at most, and the next one is refused.
+    `delay` is in seconds; with a `gap` of n each n-th frame is sent without it, and overtakes
+    (netem_change: a gap alone is one of probability 1). `limit` frames are held at most, and the
+    next one is refused.
     """
 
     loss: float = 0.0
     delay: float = 0.0
     duplicate: float = 0.0
-    reorder: float = 0.0
     gap: int = 0
     limit: int = 1000
 
@@ -69,7 +69,6 @@ def set_netem(name: str, netem: Netem, *, index: int) -> Request:
     message["index"] = index
     message["parent"] = _ROOT
     message["handle"] = _HANDLE
-    reorder = {"prob_reorder": round(netem.reorder * _CERTAIN), "corr_reorder": 0}
     options = {
         "delay": round(netem.delay / _TICK),
         "limit": netem.limit,
@@ -77,7 +76,7 @@ def set_netem(name: str, netem: Netem, *, index: int) -> Request:
         "gap": netem.gap,
         "duplicate": round(netem.duplicate * _CERTAIN),
         "jitter": 0,
-        "attrs": [["TCA_NETEM_REORDER", reorder]] if netem.reorder else [],
+        "attrs": [],
     }
     message["attrs"] = [("TCA_KIND", "netem"), ("TCA_OPTIONS", options)]
     flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | _NLM_F_REPLACE

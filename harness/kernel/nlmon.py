@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import KernelError
+from harness.kernel.links.devices import delete_link
 from harness.kernel.links.message import IFF_UP, info, link_request
 from harness.kernel.netlink import RTM_NEWLINK, LinkMessage
 from harness.kernel.netns import NetNS
@@ -70,14 +71,26 @@ class _Socket(Resource):
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
 
-    def read(self) -> list[Netlink]:
-        """What has passed since the last time. Raises OSError."""
-        found: list[Netlink] = []
+    def fileno(self) -> int:
+        """The descriptor that can be read when something has passed."""
+        return self._socket.fileno()
+
+    def each(self) -> Iterator[Netlink]:
+        """What has passed since the last time, as it is read.
+
+        Raises OSError: with ENOBUFS some of it was lost, and what comes next can be read all the
+        same.
+        """
         while True:
             try:
-                found += _messages(self._socket.recv(_LONGEST))
+                data = self._socket.recv(_LONGEST)
             except BlockingIOError:
-                return found
+                return
+            yield from _messages(data)
+
+    def read(self) -> list[Netlink]:
+        """What has passed since the last time. Raises OSError, also where some of it was lost."""
+        return list(self.each())
 
     def close(self) -> None:
         """Listen no more; idempotent."""
@@ -85,30 +98,42 @@ class _Socket(Resource):
 
 
 class LinkNotifications(_Socket):
-    """What a listener of RTNLGRP_LINK in `ns` is told. Use it in a `with` statement."""
+    """What a listener of RTNLGRP_LINK in `ns` is told. Use it in a `with` statement.
+
+    Raises OSError.
+    """
 
     def __init__(self, ns: NetNS) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         sock = ns.run(lambda: socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE))
-        sock.bind((0, _RTMGRP_LINK))
+        try:
+            sock.bind((0, _RTMGRP_LINK))
+        except OSError:
+            sock.close()
+            raise
         super().__init__(sock)
 
 
 class NetlinkTap(_Socket):
-    """Every message of rtnetlink in `ns`, on a link of kind nlmon that is there as long.
+    """Every message of rtnetlink in `ns`, on a link of kind nlmon that goes with it.
 
     Raises KernelError (EOPNOTSUPP) where the kernel has no nlmon.
     """
 
     def __init__(self, ns: NetNS, *, index: int) -> None:
         asked = [("IFLA_IFNAME", _NLMON), info(_NLMON)]
-        ns.rtnl.transact([link_request("add nlmon", asked, index=index, set_flags=IFF_UP)])
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         with ExitStack() as undo:
-            kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            ns.rtnl.transact([link_request("add nlmon", asked, index=index, set_flags=IFF_UP)])
+            undo.callback(ns.rtnl.transact, [delete_link(_NLMON, index=index)])
             sock = undo.enter_context(ns.run(lambda: socket.socket(socket.AF_PACKET, kind, 0)))
             try:
                 sock.bind((_NLMON, ETH_P_ALL))
             except OSError as error:
                 raise KernelError(f"listen on {_NLMON}", error.errno or 0) from error
-            undo.pop_all()
+            self._undo = undo.pop_all()
         super().__init__(sock)
+
+    def close(self) -> None:
+        """Listen no more, and take the link away; idempotent."""
+        self._undo.close()

@@ -1,7 +1,7 @@
 """Which kernels to boot, and how, as a TOML file: what `hairpin vm --matrix` is given.
 
     kernels = ["ubuntu:jammy", "debian:trixie-backports=6.18", "../linux"]
-    command = ["hairpin", "run", "-n", "2"]
+    command = ["hairpin", "run", "-j", "2"]
     cpus = 2
 
 A folder or a package is looked for beside the file. What is left out is as on the command line.

@@ -74,10 +74,11 @@ def run_machine(
 ) -> Report:
     """Boot `kernel` and do what the `order` says; what its command writes goes to `say`.
 
-    KVM is used where it works, unless an `accelerator` is given. Where the kernel can share
-    files in two ways, the second is tried when the first does not work. `stop` is a descriptor
-    that is readable when the machine is to be ended at once: raises KeyboardInterrupt then. Raises
-    UnfitError where a machine cannot be made of this kernel, or here, KernelError.
+    `hardware` is what is plugged into the machine besides what it takes itself. KVM is used where
+    it works, unless an `accelerator` is given. Where the kernel can share files in two ways, the
+    second is tried when the first does not work. `stop` is a descriptor that is readable when the
+    machine is to be ended at once: raises KeyboardInterrupt then. Raises UnfitError where a machine
+    cannot be made of this kernel, or here, KernelError.
     """
     sizes, limits = sizes or Sizes(), limits or Limits()
     started = time.monotonic()

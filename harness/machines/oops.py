@@ -148,20 +148,26 @@ def _head(line: str) -> tuple[Kind, str] | None:
 
 
 def _trouble(kind: Kind, where: str, block: list[str]) -> Trouble:
-    if not where or kind is Kind.BUG:
+    if kind in _UNDERLINED:
+        where = where or _lock(block) or _function(block)
+    elif not where or kind is Kind.BUG:
         where = " ".join(x for x in (where, _function(block)) if x)
     return Trouble(kind, where, block[0].strip(), tuple(block[:_LINES]))
 
 
-def _function(block: Iterable[str]) -> str:
-    """Where it struck: what the instruction pointer was in, else who called first.
+def _lock(block: Iterable[str]) -> str:
+    """Who wanted the lock, or the place that is suspicious; "" where neither is said.
 
-    Of a lock: who wanted it.
+    Of lockdep's own reports only: others list, before the call trace, locks that are held besides.
     """
+    found = next((x for line in block if (x := _LOCK.search(line))), None)
+    return (found["where"] or found["place"]) if found else ""
+
+
+def _function(block: Iterable[str]) -> str:
+    """Where it struck: what the instruction pointer was in, else who called first."""
     called = ""
     for line in block:
-        if lock := _LOCK.search(line):
-            return lock["where"] or lock["place"] or ""
         if found := _RIP.match(line):
             return found["where"]
         if not called and (found := _CALL.match(line)) and found["where"] not in _DUMPING:

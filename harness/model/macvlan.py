@@ -203,12 +203,11 @@ def _is_promiscuous(topology: Topology, lower: str, live: Iterable[Guest]) -> bo
 
 def _multicast_rx(walk: Walk, lower: str, src: Guest | None, frame: Frame) -> None:
     """macvlan_multicast_rx: who on this lower device is meant."""
-    shared = Behaviour.SHARED_SOURCE in walk.behaviours
     if src is None:
         rule, audience = Rule.FROM_OUTSIDE, _OUTSIDE
     elif src.mode is Mode.VEPA:
         rule, audience = Rule.FROM_GUEST, _GUESTS
-    elif walk.decide(src.name, Rule.REFLECTED, not shared):
+    elif walk.decide(src.name, Rule.REFLECTED, Behaviour.SHARED_SOURCE not in walk.behaviours):
         rule, audience = Rule.FROM_BRIDGE, frozenset({Mode.VEPA})
     else:  # perhaps another's who has the same address: it may be for that guest as well
         src, rule, audience = None, Rule.FROM_GUEST, _GUESTS

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from harness.cited import Cited
 
 __all__ = ["Rule"]
 
 _MACVLAN = "drivers/net/macvlan.c"
 
 
-class Rule(Enum):
+class Rule(Cited):
     """A decision: what it says when it holds, and the kernel function that takes it.
 
     Every branch of the model goes through exactly one of these, so a trace shows which ones
@@ -151,13 +151,3 @@ class Rule(Enum):
         "the router has a route to the destination",
         "ip_forward, net/ipv4/ip_forward.c",
     )
-
-    @property
-    def says(self) -> str:
-        """What is the case when the rule holds."""
-        return self.value[0]
-
-    @property
-    def where(self) -> str:
-        """Kernel function and file."""
-        return self.value[1]

@@ -100,7 +100,7 @@ def test_what_the_wire_lets_through(rough, netem, mode, sender, receiver):
 @each_way
 def test_out_of_order(rough, mode, sender, receiver):
     """Every fifth overtakes the others, which come late and in order; none is lost."""
-    reordering = Netem(delay=LATE, reorder=1.0, gap=5)
+    reordering = Netem(delay=LATE, gap=5)
     bed = rough(reordering, mode, on="far" if sender == "far" else "lower")
     started = time.monotonic()
     counters, arrived = _through(bed, sender, receiver)

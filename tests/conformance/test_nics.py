@@ -12,8 +12,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from harness import Guest, Mode
+from harness import Behaviour, Guest, Mode
 from harness.kernel import links
+from harness.kernel.features import probe
 from harness.kernel.linkstate import link_state, wait_for_link
 from harness.kernel.netns import NetNS
 from harness.kernel.nics import hardware_links, load_drivers
@@ -25,6 +26,8 @@ from harness.parts import BROADCAST_MAC, UNKNOWN_MAC
 from harness.testbed.cable import Cable, Wire
 from harness.testbed.raw import LinkEnd, marker
 
+# A machine has them once: whoever has moved them to a namespace of its own has them alone.
+pytestmark = pytest.mark.xdist_group("nics")
 MODES = (Mode.VEPA, Mode.BRIDGE, Mode.PRIVATE)
 # Not like another in their last two octets, which 82574's table takes (e1000_hash_mc_addr_generic).
 GROUP, OTHER_GROUP = "03:68:70:00:12:34", "03:68:70:00:56:78"
@@ -195,19 +198,22 @@ def test_groups(plugged, hearing):
         assert not _takes_in(bed, lower, GROUP, wanted=False)
 
 
-def test_down_and_up(plugged):
+def test_down_and_up(plugged, nics):
     """The guest has the carrier that its NIC has, and hears again: its address is in the filter.
 
-    Down, e1000e gives up its carrier (e1000e_down), virtio-net does not.
+    Down, e1000e gives up its carrier (e1000e_down); virtio-net does so on newer kernels only.
     """
     bed = plugged(Guest("a", Mode.VEPA))
     bed.set("lower", up=False)
-    carriers = look_until(
+    guest, lower = look_until(
         lambda: (bed.state("a").carrier, bed.state("lower").carrier),
         lambda seen: len(set(seen)) == 1,
         within=FOLLOWS_WITHIN,
     )
-    assert len(set(carriers)) == 1, "macvlan_device_event, NETDEV_DOWN"
+    _, drivers = nics
+    assert not (lower and drivers[bed.mac("lower")] == "e1000e")
+    follows = Behaviour.LOWER_DOWN_SHOWS in probe().behaviours
+    assert guest is (lower if follows else True), "macvlan_device_event, NETDEV_DOWN"
     _bring_up(bed.ns, "lower", bed.index["lower"])
     bed.wait("a", "UP")
     with LinkEnd(bed.ns, "lower") as lower:

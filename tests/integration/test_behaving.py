@@ -10,9 +10,17 @@ import pytest
 from harness.behaviours import Behaviour
 from harness.kernel import behaving
 from harness.kernel.features import probe
-from harness.kernel.links import configure_macvtap, set_attributes, set_link
+from harness.kernel.links import (
+    add_macvtap,
+    add_veth,
+    configure_macvtap,
+    delete_link,
+    set_attributes,
+    set_link,
+)
 from harness.kernel.linkstate import wait_for_link
 from harness.kernel.privileges import ensure_namespaces
+from harness.parts import Guest, Mode
 
 SHARED, RENAME, COUNTS = Behaviour.SHARED_SOURCE, Behaviour.LIVE_RENAME, Behaviour.NOOP_COUNTS
 
@@ -54,6 +62,22 @@ def test_a_guest_that_hears_nothing(wire, monkeypatch):
     none = (("IFLA_MACVTAP_BC_QUEUE_LEN", 0),)
     wire.rtnl.transact([configure_macvtap("macvtap", index=behaving._MACVTAP, data=none)])
     assert not behaving._ATTEMPTS[SHARED](wire)
+
+
+def test_a_lower_device_that_stays_up(wire):
+    """The macvtap is on another wire, so that on any kernel it keeps its carrier."""
+    there, there_peer, macvtap = 20, 21, behaving._MACVTAP
+    guest = Guest("macvtap", Mode.BRIDGE, mac=behaving._OWN)
+    wire.rtnl.transact(
+        [
+            delete_link("macvtap", index=macvtap),
+            add_veth("there", index=there, peer="there.peer", peer_index=there_peer),
+            set_link("there", index=there, up=True),
+            set_link("there.peer", index=there_peer, up=True),
+            add_macvtap(guest, index=macvtap, lower=there),
+        ]
+    )
+    assert not behaving._ATTEMPTS[Behaviour.LOWER_DOWN_SHOWS](wire)
 
 
 def test_a_carrier_is_no_void(wire):

@@ -66,6 +66,20 @@ def test_each_test_once_on_two_processes(many, tmp_path):
     assert re.search(rf"^{re.escape('.' * 40)} *\[100%\]$", result.stdout, re.MULTILINE)
 
 
+def test_a_group_is_for_one_process(hairpin, tmp_path):
+    """What takes something that there is once: two groups on two processes, none on both."""
+    for name in ("one", "other"):
+        grouped = f"import pytest\n\npytestmark = pytest.mark.xdist_group({name!r})\n"
+        text = MANY.format(count=20, body="wait_for_another()").replace("import pytest\n", grouped)
+        text = text.replace("{number} ", f"{name} ")
+        (tmp_path / f"test_{name}.py").write_text(text)
+    result = hairpin("run", "-j", "2", "test_one.py", "test_other.py")
+    assert result.returncode == 0, result.stdout + result.stderr
+    ran = Counter((tmp_path / "ran").read_text().splitlines())
+    assert sorted(ran.values()) == [20, 20]
+    assert sorted(line.split()[0] for line in ran) == ["one", "other"]
+
+
 def test_failures_are_told_as_ever(many, tmp_path):
     result, _ = many(20, "assert number != 7")
     assert result.returncode == 1

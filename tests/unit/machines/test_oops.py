@@ -84,6 +84,15 @@ RCU = """\
 [   71.0]
 [   71.0] other info that might help us debug this:
 """
+ATOMIC = """\
+[   64.2] BUG: scheduling while atomic: ip/875/0x00000002
+[   64.2] 1 lock held by ip/875:
+[   64.2]  #0: ffff888148cb2988 (rtnl_mutex){+.+.}-{3:3}, at: rtnetlink_rcv_msg+0x14c/0x170
+[   64.2] Call Trace:
+[   64.2]  <TASK>
+[   64.2]  dump_stack_lvl+0x73/0xa0
+[   64.2]  __schedule_bug+0x7a/0x90
+"""
 KASAN = """\
 ==================================================================
 BUG: KASAN: slab-use-after-free in macvlan_process_broadcast+0x3a2/0x4f0 [macvlan]
@@ -138,6 +147,7 @@ UBSAN = """\
         pytest.param(LOCKDEP, [(Kind.LOCKDEP, "macvlan_set_mode")], id="lockdep"),
         pytest.param(IRQ, [(Kind.LOCKDEP, "macvlan_handle_frame")], id="lockdep-softirq"),
         pytest.param(RCU, [(Kind.RCU, "drivers/net/macvlan.c:82")], id="lockdep-rcu"),
+        pytest.param(ATOMIC, [(Kind.ATOMIC, "__schedule_bug")], id="atomic-with-a-lock"),
         pytest.param(KASAN_NULL, [(Kind.OOPS, "tap_do_read")], id="kasan-null"),
         pytest.param(UBSAN, [(Kind.UBSAN, "drivers/net/tap.c:412:20")], id="ubsan"),
         pytest.param(KASAN, [(Kind.KASAN, "macvlan_process_broadcast")], id="kasan"),

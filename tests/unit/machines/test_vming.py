@@ -134,7 +134,7 @@ def test_without_qemu(monkeypatch, capsys):
     assert "apt install qemu-system-x86" in capsys.readouterr().err
 
 
-def test_folders_have_names_of_their_own(tmp_path):
+def test_folders_have_names_of_their_own():
     from harness.vming import _names
 
     def kernel(name):
@@ -193,7 +193,7 @@ def test_network_interfaces_that_there_are_not(nics, capsys):
         pytest.param(1, 2, 4, None, (4, 1), id="more than there are"),
     ],
 )
-def test_cpus_areshared_out(here, kernels, cpus, jobs, shared):
+def test_cpus_are_shared_out(here, kernels, cpus, jobs, shared):
     from harness.machines.sharing import shared_out
 
     assert shared_out(here, kernels, cpus, jobs) == shared
