@@ -160,15 +160,15 @@ class SriovNic(Resource):
     # ------------------------------------------------------------------ macvtaps
 
     def add(self, guest: Guest, *, on: str) -> None:
-        """A macvtap more, on the link `on`; it is up. Raises KernelError.
+        """A macvtap more, on the link `on`. Raises KernelError.
 
-        It takes an address, unless it is in passthru.
+        It takes an address, unless it is in passthru: ValueError without.
         """
         lower = self.state(on).index
         index = self.claim(guest.name)
         try:
             self.ns.rtnl.transact([links.add_macvtap(guest, index=index, lower=lower)])
-        except KernelError:
+        except (KernelError, ValueError):
             del self.macvtaps[guest.name]
             raise
 
