@@ -133,14 +133,15 @@ class SriovNic(Resource):
         promiscuous: bool | None = None,
         allmulticast: bool | None = None,
     ) -> None:
-        """Bring a link up or down, make it promiscuous or allmulticast."""
-        ns, index = self._ns_of(name), self.state(name).index
-        filters = links.set_attributes(
-            name, index=index, promiscuous=promiscuous, allmulticast=allmulticast
+        """Bring a link up or down, make it promiscuous or allmulticast. Raises KernelError."""
+        request = links.set_attributes(
+            name,
+            index=self.state(name).index,
+            up=up,
+            promiscuous=promiscuous,
+            allmulticast=allmulticast,
         )
-        ns.rtnl.transact([filters])
-        if up is not None:
-            ns.rtnl.transact([links.set_link(name, index=index, up=up)])
+        self._ns_of(name).rtnl.transact([request])
 
     def set_mac(self, name: str, mac: str) -> None:
         """Give a link another address. Raises KernelError."""
