@@ -33,8 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hairpin {version('hairpin')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    reports = _reports()
     run = commands.add_parser(
         "run",
+        parents=[reports],
         help="the conformance suite on this kernel",
         description="Run the conformance suite on this kernel and print the matrix. Other "
         "arguments go to pytest: -k, --lf, -x, test files of your own.",
@@ -45,29 +47,6 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="what stands for a guest; auto: a tap descriptor where one can be opened",
     )
-    run.add_argument(
-        "--output",
-        type=Path,
-        default=_HAIRPIN_FOLDER,
-        metavar="DIR",
-        help="where reports go (default: .hairpin)",
-    )
-    # The variables are what `hairpin vm` sets in a machine.
-    folder = os.environ.get("HAIRPIN_FOLDER")
-    run.add_argument(
-        "--folder",
-        type=Path,
-        default=Path(folder) if folder else None,
-        metavar="DIR",
-        help="reports go there, rather than into a new folder under --output",
-    )
-    run.add_argument(
-        "--dmesg",
-        action="store_true",
-        default=bool(os.environ.get("HAIRPIN_DMESG")),
-        help="fail a case when the kernel logs a warning or an oops during it",
-    )
-
     run.add_argument(
         "-j", "--jobs", type=_positive, default=1, metavar="N", help="processes that run tests (1)"
     )
@@ -122,10 +101,38 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_guests(commands)
     add_vsi(commands)
-    add_sriov(commands)
+    add_sriov(commands, reports)
     add_vm(commands)
     add_matrix(commands)
     return parser
+
+
+def _reports() -> argparse.ArgumentParser:
+    """The options of commands that run the suite wherever they are: in a machine, too."""
+    reports = argparse.ArgumentParser(add_help=False)
+    reports.add_argument(
+        "--output",
+        type=Path,
+        default=_HAIRPIN_FOLDER,
+        metavar="DIR",
+        help="where reports go (default: .hairpin)",
+    )
+    # The variables are what `hairpin vm` sets in a machine.
+    folder = os.environ.get("HAIRPIN_FOLDER")
+    reports.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(folder) if folder else None,
+        metavar="DIR",
+        help="reports go there, rather than into a new folder under --output",
+    )
+    reports.add_argument(
+        "--dmesg",
+        action="store_true",
+        default=bool(os.environ.get("HAIRPIN_DMESG")),
+        help="fail a case when the kernel logs a warning or an oops during it",
+    )
+    return reports
 
 
 def _add_explore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 __all__ = ["add_sriov", "run_sriov"]
 
 
-def add_sriov(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The command, for the command line."""
+def add_sriov(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], reports: argparse.ArgumentParser
+) -> None:
+    """The command, for the command line, with the options of `reports`."""
     sriov = commands.add_parser(
         "sriov",
+        parents=[reports],
         help="macvtap on virtual functions of a NIC (SR-IOV)",
         description="Make virtual functions of the NIC PF and try macvtap on them, taps and real "
         "guests; OUTSIDE is another link of this machine on the same wire or switch. Both have to "
@@ -23,7 +24,6 @@ def add_sriov(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     sriov.add_argument("pf", metavar="PF", help="a link, or its address on the PCI bus")
     sriov.add_argument("outside", metavar="OUTSIDE", help="the same")
-    sriov.add_argument("--output", type=Path, default=Path(".hairpin"), metavar="DIR")
 
 
 def run_sriov(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
@@ -32,18 +32,14 @@ def run_sriov(arguments: argparse.Namespace, rest: Sequence[str]) -> int:
     Raises UsageError for what is no device, UnfitError where these cannot be taken.
     """
     from harness.sriov.nic import ensure_free
-    from harness.suite import run_suite, suite_folder
+    from harness.suite import run_suite
 
     ensure_free(arguments.pf, arguments.outside)
-    # The others need not be read, which takes a while on an emulated processor.
-    given = any(Path(x.partition("::")[0]).exists() for x in rest)
-    tests = [] if given else [str(suite_folder() / "sriov")]
-    folder = os.environ.get("HAIRPIN_FOLDER")  # what `hairpin vm` sets in a machine
     return run_suite(
-        [f"--hairpin-pf={arguments.pf}", f"--hairpin-outside={arguments.outside}", *rest, *tests],
+        [f"--hairpin-pf={arguments.pf}", f"--hairpin-outside={arguments.outside}", *rest],
         backend="tap",
         output=arguments.output,
-        folder=Path(folder) if folder else None,
+        folder=arguments.folder,
         marked="sriov",
-        dmesg=bool(os.environ.get("HAIRPIN_DMESG")),
+        dmesg=arguments.dmesg,
     )

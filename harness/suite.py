@@ -56,6 +56,8 @@ def run_suite(
     folder = _made(folder) if folder else run_folder(output)
     suite = suite_folder()
     given = any(_is_there(a.partition("::")[0]) for a in arguments if not a.startswith("-"))
+    # What cannot be chosen need not be read.
+    folders = [str(suite / x) for x in _ELSEWHERE if x in marked.split()] or [str(suite)]
     status = _run_pytest(
         [
             *("-c", str(suite / "pytest.ini"), "--rootdir", str(suite)),
@@ -71,7 +73,7 @@ def run_suite(
             *(["--hairpin-dmesg"] if dmesg else []),
             *([f"--hairpin-jobs={jobs}"] if jobs > 1 else []),
             *arguments,
-            *([] if given else [str(suite)]),
+            *([] if given else folders),
         ]
     )
     hand_over(output)
