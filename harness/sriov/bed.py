@@ -43,9 +43,9 @@ _idents = count(1)
 class SriovBed(SriovNic):
     """A SriovNic whose stations send and hear: macvtaps, ``pf``, the PF's own link, ``outside``."""
 
-    def __init__(self, pf: str, outside: str, *, functions: int = 2) -> None:
+    def __init__(self, pf: str, outside: str) -> None:
         self._ends: dict[str, RawEnd] = {}
-        super().__init__(pf, outside, functions=functions)
+        super().__init__(pf, outside)
 
     def hang_up(self) -> None:
         """Close every end; they are opened anew when they are asked for."""

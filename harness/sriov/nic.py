@@ -34,6 +34,7 @@ from harness.resource import Resource
 
 __all__ = ["SriovNic", "ensure_free"]
 
+_FUNCTIONS = 2
 _FIRST = 10_000  # index of the first macvtap, beyond what the kernel gives out by itself
 _ANY_MAC = "02:68:70:04:03:01"
 _CARRIER_WITHIN = 60.0  # seconds; igbvf looks every two, and emulated everything takes longer
@@ -47,12 +48,10 @@ class SriovNic(Resource):
     KernelError.
     """
 
-    def __init__(self, pf: str, outside: str, *, functions: int = 2) -> None:
+    def __init__(self, pf: str, outside: str) -> None:
         if os.geteuid():
             raise UnfitError("virtual functions take root", remedy="run it with sudo")
-        ensure_free(pf, outside, functions=functions)
-        self.device = find_pci_device(pf)
-        self.pf, self.outside = _link_of(self.device), _link_of(find_pci_device(outside))
+        self.device, self.pf, self.outside = ensure_free(pf, outside)
         self.macvtaps: dict[str, int] = {}
         self._originals: dict[int, str] = {}
         self._given: set[int] = set()  # VFs that the PF has given an address
@@ -68,7 +67,7 @@ class SriovNic(Resource):
             # Without its carrier, VFs come up without one.
             for name in (self.outside, self.pf):
                 self.wait(name, lambda link: link.operstate == "UP")
-            self.have_functions(functions)
+            self.have_functions(_FUNCTIONS)
         except BaseException:
             self.close()
             raise
@@ -220,17 +219,19 @@ def _link_of(device: PciDevice) -> str:
     return device.link()
 
 
-def ensure_free(pf: str, outside: str, *, functions: int = 2) -> None:
+def ensure_free(pf: str, outside: str) -> tuple[PciDevice, str, str]:
     """See that both are there and nobody may be using them: words as of SriovNic.
 
-    Loads their drivers. Raises UsageError for a word that means no device, UnfitError.
+    Loads their drivers. Returns the PF's device, its link and the other one's. Raises UsageError
+    for a word that means no device, UnfitError, CommandError for a driver that does not load,
+    KernelError (ENODEV) for a device without a link.
     """
     device = find_pci_device(pf)
-    names = [_link_of(device), _link_of(find_pci_device(outside))]
-    if device.most_functions < functions:
+    names = _link_of(device), _link_of(find_pci_device(outside))
+    if device.most_functions < _FUNCTIONS:
         raise UnfitError(
             f"{pf} ({device.driver}) can have {device.most_functions} virtual functions, and it "
-            f"takes {functions}",
+            f"takes {_FUNCTIONS}",
             remedy="name a NIC that has SR-IOV, switched on in the firmware as well",
         )
     if device.functions:
@@ -245,3 +246,4 @@ def ensure_free(pf: str, outside: str, *, functions: int = 2) -> None:
                     f"{name} is up, so somebody may be using it",
                     remedy=f"where nobody does: ip link set {name} down",
                 )
+    return device, *names
