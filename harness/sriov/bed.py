@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from harness.errors import DifferenceError
@@ -156,12 +157,7 @@ class SriovBed(SriovNic):
         Raises DifferenceError when they do not.
         """
         for station in stations:
-            passed = look_until(
-                lambda name=station: self._passes(name),  # type: ignore[misc]
-                bool,
-                within=_PASSES_WITHIN,
-            )
-            if not passed:
+            if not look_until(partial(self._passes, station), bool, within=_PASSES_WITHIN):
                 raise DifferenceError(f"no frames pass between {station} and the outside")
 
     def _passes(self, station: str) -> bool:
