@@ -29,7 +29,6 @@ from harness.kernel.sriov import (
     set_vf,
     vf_states,
 )
-from harness.kernel.waiting import look_until
 from harness.parts import Guest, Mode
 from harness.resource import Resource
 
@@ -39,8 +38,6 @@ _FUNCTIONS = 2
 _FIRST = 10_000  # index of the first macvtap, beyond what the kernel gives out by itself
 _ANY_MAC = "02:68:70:04:03:01"
 _CARRIER_WITHIN = 60.0  # seconds; igbvf looks every two, and emulated everything takes longer
-_RESET_AFTER = 20.0
-_RESETS = 2
 
 
 class SriovNic(Resource):
@@ -97,27 +94,8 @@ class SriovNic(Resource):
         for place, function in enumerate(self.device.functions):
             function.load_driver()
             self._adopt(place, function.link())
-        self._wait_for_functions()
-
-    def _wait_for_functions(self) -> None:
-        """All virtual functions, which are up, with a carrier; reset where that does not come.
-
-        One whose PF has not answered within 100 ms, as an emulated one may on a busy machine, has
-        none until its next reset (e1000_poll_for_msg and e1000_check_for_link_vf,
-        drivers/net/ethernet/intel/igbvf).
-        """
-        names = [f"vf{place}" for place in self._originals]
-        for _ in range(_RESETS):
-            down = look_until(
-                lambda: [x for x in names if self.state(x).operstate != "UP"],
-                lambda left: not left,
-                within=_RESET_AFTER,
-            )
-            for name in down:
-                self.set_link(name, up=False)
-                self.set_link(name, up=True)
-        for name in names:
-            self.wait(name, lambda link: link.operstate == "UP")
+        for place in range(number):
+            self.wait(f"vf{place}", lambda link: link.operstate == "UP")
 
     def _adopt(self, place: int, name: str) -> None:
         """Take the link of a VF to the others, under a name that tells which it is."""
@@ -226,7 +204,8 @@ class SriovNic(Resource):
                 self.set_mac(name, mac)
             self.set_link(name, up=True, promiscuous=False, allmulticast=False)
         self._given.clear()
-        self._wait_for_functions()
+        for place in self._originals:
+            self.wait(f"vf{place}", lambda link: link.operstate == "UP")
 
     def close(self) -> None:
         """Give the NIC back, without virtual functions; idempotent."""
