@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +71,8 @@ def find_emulator(architecture: Architecture, device: str = "") -> Emulator:
             return Emulator(command, _version(command))
     folder = cache_folder("emulators") / architecture
     with explained(f"a QEMU with {device}", folder, room=_ROOM), locked(folder):
-        kept = next(_kept(folder), None) or _fetch(architecture, folder)
+        file = next(folder.glob(f"*/{_FILE}"), None)
+        kept = _kept(file.parent if file else _fetch(architecture, folder))
     if not _has(kept.command, device):
         raise UnfitError(
             f"QEMU {kept.version} has no device {device}",
@@ -97,24 +98,23 @@ def _version(command: tuple[str, ...]) -> str:
 # ---------------------------------------------------------------------- the cache
 
 
-def _kept(folder: Path) -> Iterator[Emulator]:
-    """Those that are kept, the newest first. Raises UnfitError where one is damaged."""
-    for path in sorted(folder.glob(f"*/{_FILE}"), reverse=True):
-        facts = json.loads(path.read_text())
-        place = path.parent
-        program = place / facts["program"]
-        if not program.is_file() or digest(program) != facts["sha256"]:
-            raise UnfitError(
-                f"the QEMU in {place} is damaged: {program.name} does not fit its checksum",
-                remedy="remove that folder, and it is fetched again",
-            )
-        # The loader, and not LD_LIBRARY_PATH, which would be for what is of this machine as well.
-        loader = (str(place / facts["loader"]), "--library-path", str(place / "lib"))
-        command = (*loader, str(program), "-L", str(place / "share"))
-        yield Emulator(command, facts["version"], fetched=True)
+def _kept(place: Path) -> Emulator:
+    """The one that is kept at `place`. Raises UnfitError where it is damaged."""
+    facts = json.loads((place / _FILE).read_text())
+    program = place / facts["program"]
+    if not program.is_file() or digest(program) != facts["sha256"]:
+        raise UnfitError(
+            f"the QEMU in {place} is damaged: {program.name} does not fit its checksum",
+            remedy="remove that folder, and it is fetched again",
+        )
+    # The loader, and not LD_LIBRARY_PATH, which would be for what is of this machine as well.
+    loader = (str(place / facts["loader"]), "--library-path", str(place / "lib"))
+    command = (*loader, str(program), "-L", str(place / "share"))
+    return Emulator(command, facts["version"], fetched=True)
 
 
-def _fetch(architecture: Architecture, folder: Path) -> Emulator:
+def _fetch(architecture: Architecture, folder: Path) -> Path:
+    """Where in `folder` it is then. Raises UnfitError, OSError."""
     keyring = keyring_of(Distribution.DEBIAN, cache_folder("kernels") / "keyrings")
     sources = sources_of(Distribution.DEBIAN, _SUITE, architecture, keyring)
     if architecture not in _PACKAGES:
@@ -137,7 +137,7 @@ def _fetch(architecture: Architecture, folder: Path) -> Emulator:
         (version,) = (x.version for x in packages if x.name == _PACKAGES[architecture])
         plain = re.sub(r"^\d+:|[+~-].*", "", version)
         keep_folder(folder / plain, lambda into: _take(tree, architecture, plain, packages, into))
-    return next(_kept(folder))
+    return folder / plain
 
 
 def _take(

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from harness.errors import DifferenceError
@@ -43,9 +44,9 @@ _idents = count(1)
 class SriovBed(SriovNic):
     """A SriovNic whose stations send and hear: macvtaps, ``pf``, the PF's own link, ``outside``."""
 
-    def __init__(self, pf: str, outside: str, *, functions: int = 2) -> None:
+    def __init__(self, pf: str, outside: str) -> None:
         self._ends: dict[str, RawEnd] = {}
-        super().__init__(pf, outside, functions=functions)
+        super().__init__(pf, outside)
 
     def hang_up(self) -> None:
         """Close every end; they are opened anew when they are asked for."""
@@ -90,10 +91,16 @@ class SriovBed(SriovNic):
         link = {"pf": self.pf, "outside": self.outside}.get(station, station)
         return station if ":" in station else self.state(link).mac
 
-    def _vlan(self, station: str) -> int:
-        """The VLAN that the PF has put a station into, 0 for none."""
+    def _tci(self, station: str) -> int:
+        """The tag control information of a station on the wire (IEEE 802.1Q, 9.6), 0 for no tag.
+
+        It is the PF that has put the station's VF into that VLAN, with that priority.
+        """
         number = station.removeprefix("p")
-        return self.vf(int(number)).vlan if number.isdigit() else 0
+        if not number.isdigit():
+            return 0
+        vf = self.vf(int(number))
+        return vf.qos << 13 | vf.vlan
 
     def seen(
         self,
@@ -117,33 +124,31 @@ class SriovBed(SriovNic):
         body = payload(Kind.STIMULUS, next(_idents))
         tags = (Tag(vid),) if vid else ()
         frame = Frame(self.mac(to), source or self.mac(sender), payload=body, tags=tags)
-        octets = frame.to_bytes()
-        ends[sender].send(octets)
+        ends[sender].send(frame.to_bytes())
         arrived = self._proved(sender, ends) if proof else _silent(ends)
-        known = replace(frame, tags=()).to_bytes()[12:]
+        untagged = replace(frame, tags=()).to_bytes()
         copies = Counter(
             f"{station}{_tags(x)}"
             for station, frames in arrived.items()
             for x in frames
-            if x.endswith(known)
+            if x[:12] == untagged[:12] and x.endswith(untagged[12:])
         )
         return dict(copies)
 
     def _proved(self, sender: str, ends: Mapping[str, RawEnd]) -> Mapping[str, list[bytes]]:
+        tcis = {station: self._tci(station) for station in ends}
         arrived: dict[str, list[bytes]] = {}
         if sender != "outside":
             mark = marker(BROADCAST_MAC, src=self.mac(sender))
             ends[sender].send(mark)
-            arrived["outside"] = ends["outside"].until(mark)
-        marks: dict[int, bytes] = {}
-        for station in ends:
-            vlan = self._vlan(station)
-            if station != "outside" and vlan not in marks:
-                marks[vlan] = marker(BROADCAST_MAC, src=self.mac("outside"))
-                ends["outside"].send(_tagged(marks[vlan], vlan))
-        for station, end in ends.items():
-            if station != "outside":
-                arrived[station] = end.until(marks[self._vlan(station)])
+            arrived["outside"] = ends["outside"].until(_tagged(mark, tcis[sender]))
+        inside = [station for station in ends if station != "outside"]
+        marks = {}
+        for tci in {tcis[station] for station in inside}:
+            marks[tci] = marker(BROADCAST_MAC, src=self.mac("outside"))
+            ends["outside"].send(_tagged(marks[tci], tci))
+        for station in inside:
+            arrived[station] = ends[station].until(marks[tcis[station]])
         return arrived
 
     def settle(self, *stations: str) -> None:
@@ -152,21 +157,17 @@ class SriovBed(SriovNic):
         Raises DifferenceError when they do not.
         """
         for station in stations:
-            passed = look_until(
-                lambda name=station: self._passes(name),  # type: ignore[misc]
-                bool,
-                within=_PASSES_WITHIN,
-            )
-            if not passed:
+            if not look_until(partial(self._passes, station), bool, within=_PASSES_WITHIN):
                 raise DifferenceError(f"no frames pass between {station} and the outside")
 
     def _passes(self, station: str) -> bool:
         for sender, receiver in ((station, "outside"), ("outside", station)):
-            mark = marker(BROADCAST_MAC, src=self.mac(sender))
-            vlan = self._vlan(station) if sender == "outside" else 0
-            self.end(sender).send(_tagged(mark, vlan))
+            plain = marker(BROADCAST_MAC, src=self.mac(sender))
+            tagged = _tagged(plain, self._tci(station))
+            sent, comes = (tagged, plain) if sender == "outside" else (plain, tagged)
+            self.end(sender).send(sent)
             try:
-                self.end(receiver).until(mark, seconds=_PROBE_WITHIN)
+                self.end(receiver).until(comes, seconds=_PROBE_WITHIN)
             except DifferenceError:
                 return False
         return True
@@ -199,8 +200,8 @@ def _silent(ends: Mapping[str, RawEnd]) -> Mapping[str, list[bytes]]:
     return arrived
 
 
-def _tagged(frame: bytes, vid: int) -> bytes:
-    return frame[:12] + b"\x81\x00" + vid.to_bytes(2, "big") + frame[12:] if vid else frame
+def _tagged(frame: bytes, tci: int) -> bytes:
+    return frame[:12] + b"\x81\x00" + tci.to_bytes(2, "big") + frame[12:] if tci else frame
 
 
 def _tags(frame: bytes) -> str:

@@ -13,6 +13,7 @@ in anonymous namespaces. When we go, however that is, the kernel gives both back
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -34,6 +35,7 @@ from harness.resource import Resource
 
 __all__ = ["SriovNic", "ensure_free"]
 
+_FUNCTIONS = 2
 _FIRST = 10_000  # index of the first macvtap, beyond what the kernel gives out by itself
 _ANY_MAC = "02:68:70:04:03:01"
 _CARRIER_WITHIN = 60.0  # seconds; igbvf looks every two, and emulated everything takes longer
@@ -47,12 +49,10 @@ class SriovNic(Resource):
     KernelError.
     """
 
-    def __init__(self, pf: str, outside: str, *, functions: int = 2) -> None:
+    def __init__(self, pf: str, outside: str) -> None:
         if os.geteuid():
             raise UnfitError("virtual functions take root", remedy="run it with sudo")
-        ensure_free(pf, outside, functions=functions)
-        self.device = find_pci_device(pf)
-        self.pf, self.outside = _link_of(self.device), _link_of(find_pci_device(outside))
+        self.device, self.pf, self.outside = ensure_free(pf, outside)
         self.macvtaps: dict[str, int] = {}
         self._originals: dict[int, str] = {}
         self._given: set[int] = set()  # VFs that the PF has given an address
@@ -68,7 +68,7 @@ class SriovNic(Resource):
             # Without its carrier, VFs come up without one.
             for name in (self.outside, self.pf):
                 self.wait(name, lambda link: link.operstate == "UP")
-            self.have_functions(functions)
+            self.have_functions(_FUNCTIONS)
         except BaseException:
             self.close()
             raise
@@ -88,8 +88,22 @@ class SriovNic(Resource):
     def have_functions(self, number: int) -> None:
         """Have so many virtual functions, named vf0, vf1, …, up and with a carrier.
 
-        All that there were go first, and the macvtaps on them.
+        All that there were go first, and the macvtaps on them. Raises KernelError.
         """
+        try:
+            self._make_functions(number)
+        except KernelError as error:
+            if error.errno != errno.ETIMEDOUT:
+                raise
+            # On a busy machine an emulated one may have no carrier, reset or not: seen on 6.1 in 3
+            # of some 60 set-ups, and those that were made anew after it had one.
+            self.drop_functions()
+            for up in (False, True):
+                self.set_link(self.pf, up=up)
+            self.wait(self.pf, lambda link: link.operstate == "UP")
+            self._make_functions(number)
+
+    def _make_functions(self, number: int) -> None:
         self.drop_functions()
         self.device.set_functions(number)
         for place, function in enumerate(self.device.functions):
@@ -133,14 +147,15 @@ class SriovNic(Resource):
         promiscuous: bool | None = None,
         allmulticast: bool | None = None,
     ) -> None:
-        """Bring a link up or down, make it promiscuous or allmulticast."""
-        ns, index = self._ns_of(name), self.state(name).index
-        filters = links.set_attributes(
-            name, index=index, promiscuous=promiscuous, allmulticast=allmulticast
+        """Bring a link up or down, make it promiscuous or allmulticast. Raises KernelError."""
+        request = links.set_attributes(
+            name,
+            index=self.state(name).index,
+            up=up,
+            promiscuous=promiscuous,
+            allmulticast=allmulticast,
         )
-        ns.rtnl.transact([filters])
-        if up is not None:
-            ns.rtnl.transact([links.set_link(name, index=index, up=up)])
+        self._ns_of(name).rtnl.transact([request])
 
     def set_mac(self, name: str, mac: str) -> None:
         """Give a link another address. Raises KernelError."""
@@ -160,15 +175,15 @@ class SriovNic(Resource):
     # ------------------------------------------------------------------ macvtaps
 
     def add(self, guest: Guest, *, on: str) -> None:
-        """A macvtap more, on the link `on`; it is up. Raises KernelError.
+        """A macvtap more, on the link `on`. Raises KernelError.
 
-        It takes an address, unless it is in passthru.
+        It takes an address, unless it is in passthru: ValueError without.
         """
         lower = self.state(on).index
         index = self.claim(guest.name)
         try:
             self.ns.rtnl.transact([links.add_macvtap(guest, index=index, lower=lower)])
-        except KernelError:
+        except (KernelError, ValueError):
             del self.macvtaps[guest.name]
             raise
 
@@ -219,17 +234,19 @@ def _link_of(device: PciDevice) -> str:
     return device.link()
 
 
-def ensure_free(pf: str, outside: str, *, functions: int = 2) -> None:
+def ensure_free(pf: str, outside: str) -> tuple[PciDevice, str, str]:
     """See that both are there and nobody may be using them: words as of SriovNic.
 
-    Loads their drivers. Raises UsageError for a word that means no device, UnfitError.
+    Loads their drivers. Returns the PF's device, its link and the other one's. Raises UsageError
+    for a word that means no device, UnfitError, CommandError for a driver that does not load,
+    KernelError (ENODEV) for a device without a link.
     """
     device = find_pci_device(pf)
-    names = [_link_of(device), _link_of(find_pci_device(outside))]
-    if device.most_functions < functions:
+    names = _link_of(device), _link_of(find_pci_device(outside))
+    if device.most_functions < _FUNCTIONS:
         raise UnfitError(
             f"{pf} ({device.driver}) can have {device.most_functions} virtual functions, and it "
-            f"takes {functions}",
+            f"takes {_FUNCTIONS}",
             remedy="name a NIC that has SR-IOV, switched on in the firmware as well",
         )
     if device.functions:
@@ -244,3 +261,4 @@ def ensure_free(pf: str, outside: str, *, functions: int = 2) -> None:
                     f"{name} is up, so somebody may be using it",
                     remedy=f"where nobody does: ip link set {name} down",
                 )
+    return device, *names

@@ -157,19 +157,16 @@ class Cable(Resource):
         allmulticast: bool | None = None,
     ) -> None:
         """Change a link: attributes such as ("IFLA_ADDRESS", mac), filters, up or down."""
-        index = self.index[name]
-        if attributes or promiscuous is not None or allmulticast is not None:
-            self.do(
-                links.set_attributes(
-                    name,
-                    index=index,
-                    attributes=attributes,
-                    promiscuous=promiscuous,
-                    allmulticast=allmulticast,
-                )
+        self.do(
+            links.set_attributes(
+                name,
+                index=self.index[name],
+                attributes=attributes,
+                up=up,
+                promiscuous=promiscuous,
+                allmulticast=allmulticast,
             )
-        if up is not None:
-            self.do(links.set_link(name, index=index, up=up))
+        )
 
     def configure(self, name: str, *data: tuple[str, object]) -> None:
         """Change a macvtap's own settings, such as ("IFLA_MACVTAP_FLAGS", 2)."""

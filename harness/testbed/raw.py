@@ -64,20 +64,20 @@ class RawEnd(Resource):
     def _next(self) -> bytes | None:
         """The next frame that is here already; None when there is none."""
 
-    def until(self, mark: bytes, *, seconds: float = _MARKER_WITHIN) -> list[bytes]:
-        """What arrives before `mark`, other markers left out; it may come with tags before it.
+    def until(self, mark: bytes, *, seconds: float | None = None) -> list[bytes]:
+        """What arrives before `mark`, other markers left out; `seconds` are 5 where none are given.
 
         Raises DifferenceError when the marker does not come.
         """
         found: list[bytes] = []
-        give_up = time.monotonic() + seconds
+        give_up = time.monotonic() + (_MARKER_WITHIN if seconds is None else seconds)
         while True:
             frame = self._next()
             if frame is None:
                 left = give_up - time.monotonic()
                 if left <= 0 or not self._poll.poll(left * 1000):
                     raise DifferenceError(f"{self.name}: the marker never arrived, {found} did")
-            elif frame[:12] == mark[:12] and frame.endswith(mark[12:]):
+            elif frame == mark:
                 return found
             elif _MARK not in frame[:64]:
                 found.append(frame)

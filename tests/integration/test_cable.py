@@ -23,6 +23,14 @@ def test_a_marker_that_cannot_come_is_a_difference(bed, monkeypatch):
         bed.seen("far", "a", at=["a"])
 
 
+def test_a_marker_counts_only_as_it_was_sent(bed):
+    mark = raw.marker(bed.mac("a"))
+    end = bed.end("a")
+    bed.end("far").send(mark[:12] + b"\x81\x00\x00\x07" + mark[12:])
+    with pytest.raises(DifferenceError, match="a: the marker never arrived"):
+        end.until(mark, seconds=0.02)
+
+
 def test_what_nobody_asked_for_is_not_seen_later(bed):
     bed.end("a")
     for _ in range(3):

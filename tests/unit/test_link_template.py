@@ -101,6 +101,15 @@ def test_name_must_fit():
         template.request("", name="abcd", mac=MAC, index=1, lower=1)
 
 
+@pytest.mark.parametrize("mac", ["", "02:00:00:00:00", "02:00:00:00:00:00:07"])
+def test_address_must_fit(mac):
+    """A message shorter than its header says gets no answer, so it must not be sent."""
+    with pytest.raises(
+        ValueError, match=f"add macvtap g: it takes an address, and {mac!r} is none"
+    ):
+        add_macvtap(Guest("g", Mode.BRIDGE, mac=mac), index=2, lower=1)
+
+
 @pytest.mark.parametrize(
     "request_", [set_link("a", index=2, up=True), add_veth("a", index=2, peer="b", peer_index=3)]
 )

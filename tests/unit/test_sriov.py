@@ -65,9 +65,9 @@ def test_what_the_pf_is_asked():
     (info,) = message.get_attr("IFLA_VFINFO_LIST").get_attrs("IFLA_VF_INFO")
     given = {name: dict(info.get_attr(name)) for name, _ in info["attrs"]}
     assert message["index"] == 5
-    assert given["IFLA_VF_MAC"]["mac"] == mac
+    assert given["IFLA_VF_MAC"] == {"vf": 1, "mac": mac}
     assert given["IFLA_VF_VLAN"] == {"vf": 1, "vlan": 100, "qos": 3}
-    assert given["IFLA_VF_SPOOFCHK"]["spoofchk"] == 0
+    assert given["IFLA_VF_SPOOFCHK"] == {"vf": 1, "spoofchk": 0}
     assert given["IFLA_VF_TRUST"] == {"vf": 1, "trust": 1}
     assert asked.purpose == f"set VF 1 of eth1: mac {mac}, vlan 100 qos 3, spoofchk 0, trust 1"
 

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _RTM_DELLINK = 17
+_FLAGS = {"up": IFF_UP, "promiscuous": IFF_PROMISC, "allmulticast": IFF_ALLMULTI}
 
 
 @remembered
@@ -120,18 +121,23 @@ def set_attributes(
     *,
     index: int,
     attributes: Asked = (),
+    up: bool | None = None,
     promiscuous: bool | None = None,
     allmulticast: bool | None = None,
 ) -> Request:
-    """Change a link's own attributes (IFLA_ADDRESS, IFLA_MTU, IFLA_MASTER, …) and filters."""
-    wanted = {IFF_PROMISC: promiscuous, IFF_ALLMULTI: allmulticast}
+    """Change a link's own attributes (IFLA_ADDRESS, IFLA_MTU, IFLA_MASTER, …), then its flags.
+
+    A flag that is None stays as it is (do_setlink, net/core/rtnetlink.c).
+    """
+    asked = {"up": up, "promiscuous": promiscuous, "allmulticast": allmulticast}
+    flags = {flag: on for flag, on in asked.items() if on is not None}
     return link_request(
-        f"set {name}: {words(attributes)}",
+        f"set {name}: {words((*attributes, *flags.items()))}",
         list(attributes),
         index=index,
         flags=CHANGE,
-        set_flags=sum(flag for flag, on in wanted.items() if on),
-        change=sum(flag for flag, on in wanted.items() if on is not None),
+        set_flags=sum(_FLAGS[flag] for flag, on in flags.items() if on),
+        change=sum(_FLAGS[flag] for flag in flags),
     )
 
 

@@ -41,7 +41,10 @@ _MODES = {
 
 
 def add_macvtap(guest: Guest, *, index: int, lower: int) -> Request:
-    """The macvtap of `guest` on the link with index `lower`, up if the guest is."""
+    """The macvtap of `guest` on the link with index `lower`, up if the guest is.
+
+    Raises ValueError for a guest without an address, unless it is in passthru.
+    """
     # Not remembered: hundreds of guests are alike but for what the template leaves open.
     name = guest.name
     template = _template(

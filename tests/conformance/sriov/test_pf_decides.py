@@ -73,6 +73,7 @@ def test_spoofing(nic, macs, expect, spoofchk):
     nic.passthru(0, mac=macs.a)
     nic.settle("p0")
     nic.set_vf(0, spoofchk=spoofchk)
+    assert nic.vf(0).spoofchk is spoofchk
     wanted = {} if spoofchk else {"outside": 1}
     quirks = {Quirk.NO_SPOOF_CHECK: {"outside": 1}} if spoofchk else {}
     when = f"foreign source, spoofchk {'on' if spoofchk else 'off'}"

@@ -86,6 +86,8 @@ def test_one_that_is_kept(there, kept):
         *(str(program), "-L", str(kept / "share")),
     )
     assert (found.version, found.fetched) == ("10.0.7", True)
+    libraries = ["ld-linux-x86-64.so.2", "libc.so.6"]
+    assert sorted(x.name for x in (kept / "lib").iterdir()) == libraries
     assert sorted(x.name for x in (kept / "share").iterdir()) == ["bios-256k.bin", "pvh.bin"]
     facts = json.loads((kept / "emulator.json").read_text())
     assert facts["packages"] == [[NEW.name, NEW.version, NEW.sha256]]
@@ -108,8 +110,26 @@ def test_none(there, cache):
         find_emulator(X86, "igb")
 
 
-def test_a_package_without_its_library(there, kept, tmp_path):
-    (tmp_path / "tree/usr/lib/x86_64-linux-gnu/libc.so.6").unlink()
+def test_without_one_of_the_machines_own(there, kept, monkeypatch):
+    """What is kept serves who needs a certain device; others take what is installed."""
+
+    def find(name):
+        raise UnfitError(f"{name} is not installed", remedy="install it")
+
+    monkeypatch.setattr(emulator, "find_program", find)
+    there("program/qemu-system-x86_64")
+    assert find_emulator(X86, "igb").fetched
+    with pytest.raises(UnfitError, match="qemu-system-x86_64 is not installed"):
+        find_emulator(X86)
+
+
+@pytest.mark.parametrize("absolute", [False, True], ids=["missing", "an absolute link"])
+def test_a_package_without_its_library(there, kept, tmp_path, absolute):
+    library = tmp_path / "tree/usr/lib/x86_64-linux-gnu/libc.so.6"
+    library.unlink()
+    if absolute:  # which would lead into the machine's own files
+        library.symlink_to(tmp_path / "own")
+        (tmp_path / "own").write_bytes(b"libc")
     into = tmp_path / "into"
     into.mkdir()
     with pytest.raises(UnfitError, match=r"hold no libc\.so\.6"):
