@@ -1,5 +1,7 @@
 """The kernel layer against the kernel: what is set is what is there."""
 
+import time
+
 import pytest
 
 from harness import External, Guest, KernelError, Lower, Mode, Port, Stimulus, Switch, Topology
@@ -7,6 +9,7 @@ from harness.kernel.features import probe
 from harness.kernel.links import add_macvtap
 from harness.kernel.netns import on_thread
 from harness.kernel.privileges import ensure_namespaces
+from harness.kernel.syscalls import await_rcu_readers
 from harness.testbed import Barrier, Testbed
 from harness.testbed.drift import drift
 from harness.testbed.wiring import Wiring
@@ -168,3 +171,11 @@ def test_mtu():
         for ns in (wiring.host, wiring.switch):
             (link,) = [x for x in ns.rtnl.links() if x.get_attr("IFLA_IFNAME") == "lower"]
             assert link.get_attr("IFLA_MTU") == 9000
+
+
+def test_readers_are_waited_for():
+    """membarrier has its own number on each architecture; a grace period takes its time."""
+    started = time.monotonic()
+    for _ in range(10):
+        await_rcu_readers()
+    assert time.monotonic() - started > 0.001
