@@ -162,6 +162,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
+        _go_on_interrupting(call.excinfo)
         item.stash[failed_key] = True
     heard = item.stash.get(heard_key, [])
     if report.when == "call" or (report.when == "setup" and not report.passed):
@@ -173,6 +174,15 @@ def pytest_runtest_makereport(
                 text = failure_text(record, one.verdict)
                 report.sections.append((f"hairpin: {one.verdict.stimulus}", text))
     return report
+
+
+def _go_on_interrupting(raised: pytest.ExceptionInfo[BaseException] | None) -> None:
+    """Raise a KeyboardInterrupt again that was lost: an error in undoing things took its place."""
+    error = raised.value if raised else None
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        error = error.__context__
 
 
 def evidence_folder(config: pytest.Config) -> EvidenceFolder | None:

@@ -17,6 +17,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -199,6 +200,7 @@ class Family(Resource):
     def __init__(self) -> None:
         self._undo = ExitStack()
         self._members: list[Process] = []
+        self._joining = threading.Lock()
         self._first: subprocess.Popen[bytes] | None = None
         reader, self._lifeline = os.pipe()  # neither is inherited but by the first process
         self._undo.callback(self._let_go)
@@ -218,6 +220,9 @@ class Family(Resource):
         except OSError as error:
             self.close()
             raise KernelError("create a PID namespace", error.errno or 0) from error
+        except BaseException:
+            self.close()
+            raise
         finally:
             os.close(reader)
         self._undo.callback(os.close, self._pid_ns)
@@ -242,15 +247,16 @@ class Family(Resource):
         program = find_program(arguments[0])
         outputs = tuple(os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdout", "stderr"))
 
-        def start() -> subprocess.Popen[bytes]:
-            # On a thread of its own: a child is where the thread is that forks it.
+        def start() -> Process:
+            # On a thread of its own: a child is where the thread is that forks it. There it joins
+            # the family, too: whoever waits for it here may be interrupted.
             setns(ns.fd, CLONE_NEWNET)
             setns(self._pid_ns, CLONE_NEWPID)
             if sandbox:
                 sandbox.enter()
             if cpus:
                 os.sched_setaffinity(0, cpus)  # this thread's, which is what the child inherits
-            return subprocess.Popen(
+            popen = subprocess.Popen(
                 [program, *arguments[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=outputs[0],
@@ -259,17 +265,18 @@ class Family(Resource):
                 env=environment,
                 cwd=folder,
             )
+            process = Process(tuple(arguments), popen, (outputs[0], outputs[1]))
+            with self._joining:
+                self._members = [p for p in self._members if p._finished is None]  # noqa: SLF001
+                self._members.append(process)
+            return process
 
         try:
-            popen = on_thread(start).result()
+            return on_thread(start).result()
         except OSError as error:
             for fd in outputs:
                 os.close(fd)
             raise KernelError(f"start {shlex.join(arguments)}", error.errno or 0) from error
-        process = Process(tuple(arguments), popen, (outputs[0], outputs[1]))
-        self._members = [p for p in self._members if p._finished is None]  # noqa: SLF001
-        self._members.append(process)
-        return process
 
     def run(
         self,
@@ -289,11 +296,22 @@ class Family(Resource):
     def close(self) -> None:
         """End every member, and with the first one everything they have started; idempotent."""
         self._undo.close()
-        # The first one is not gone before all others have been reaped, ours by us.
-        while self._members:
-            self._members.pop().close()
-        if self._first is not None:
-            self._first.wait(_GONE_WITHIN)
+        give_up = time.monotonic() + _GONE_WITHIN
+        while True:
+            # The first one is not gone before all others have been reaped, ours by us; whoever was
+            # being started when we were interrupted may join only now.
+            while self._members:
+                with self._joining:
+                    member = self._members.pop()
+                member.close()
+            if self._first is None:
+                return
+            try:
+                self._first.wait(_LOOK_AGAIN / 1000)
+                return
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > give_up:
+                    raise
 
 
 def run_here(

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -147,6 +148,32 @@ net.spawn("a", ["sh", "-c", {FORKING!r}]).wait_until(lambda: True)
 print("up", flush=True)
 signal.pause()
 """
+
+
+class Interrupting:
+    """Stands where a sandbox is entered: we are interrupted while a program is being started."""
+
+    def __init__(self):
+        self.thread = None
+        self.go_on = threading.Event()
+
+    def enter(self):
+        self.thread = threading.current_thread()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert self.go_on.wait(10)
+
+
+@pytest.mark.parametrize("started", [True, False], ids=["before its end", "after its end"])
+def test_interrupted_while_a_program_starts(ns, started):
+    """Whoever was to wait for it does not know it, and its family ends it all the same."""
+    interrupting = Interrupting()
+    with Family() as family:
+        with pytest.raises(KeyboardInterrupt):
+            family.spawn(ns, ["sleep", "1000"], sandbox=interrupting)
+        interrupting.go_on.set()
+        if started:
+            interrupting.thread.join()
+    interrupting.thread.join()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda n: n.name)

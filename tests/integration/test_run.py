@@ -123,6 +123,36 @@ def test_nothing_is_on_its_way(hairpin, tmp_path):
     assert "2 passed" in result.stdout
 
 
+INTERRUPTED = """
+import os, signal
+from pathlib import Path
+import pytest
+
+@pytest.fixture
+def broken():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    finally:
+        raise OSError("cannot be undone")
+
+def test_first(broken):
+    pass
+
+def test_second():
+    Path("ran").touch()
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_is_not_lost(hairpin, tmp_path, jobs):
+    """Also where what could not be undone has taken its place: no other test begins."""
+    (tmp_path / "test_interrupted.py").write_text(INTERRUPTED)
+    result = hairpin("run", "-j", jobs, "test_interrupted.py")
+    assert result.returncode == 130, result.stdout + result.stderr
+    assert jobs == "2" or not (tmp_path / "ran").exists()
+
+
 def test_own_test_without_a_docstring(hairpin, tmp_path):
     """A test file of one's own need not say what it is about: its name does."""
     (tmp_path / "test_mine.py").write_text(
