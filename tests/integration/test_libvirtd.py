@@ -69,6 +69,15 @@ def test_answers(make):
         assert connection.version >= (5, 10, 0)
 
 
+def test_its_schemas_are_ready(make):
+    """Something has been validated, and nothing has come of it."""
+    daemon = make()
+    with daemon.connect() as connection:
+        connection.ready_schemas()
+        assert connection.handle.listAllDomains() == []
+    assert "Unable to validate doc against" in daemon.log()
+
+
 def test_two_know_nothing_of_each_other(make):
     """The same name, link and interface index in both: each QEMU has the tap of its own."""
     from harness.guests.seen import look
