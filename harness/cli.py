@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import DifferenceError, HairpinError, UsageError
+from harness.interrupts import remember_interrupts
 from harness.matrixing import add_matrix, run_matrix
 from harness.srioving import add_sriov, run_sriov
 from harness.vming import add_vm, run_vm, split_command
@@ -409,6 +410,7 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`; returns the exit status."""
+    remember_interrupts()
     words, inside = split_command(sys.argv[1:] if argv is None else argv)
     arguments, rest = _parser().parse_known_args(words)
     arguments.inside = inside

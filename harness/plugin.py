@@ -18,6 +18,7 @@ import pytest
 from harness.behaviours import Behaviour
 from harness.caseitem import CaseItem
 from harness.errors import UnfitError
+from harness.interrupts import interrupted
 from harness.kernel.features import Backend, Features, probe, require
 from harness.kernel.privileges import ensure_namespaces
 from harness.report import (
@@ -156,13 +157,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_collector] = _Collector()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol() -> None:
+    if interrupted():  # and it was lost: no other test begins
+        raise KeyboardInterrupt
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        _go_on_interrupting(call.excinfo)
         item.stash[failed_key] = True
     heard = item.stash.get(heard_key, [])
     if report.when == "call" or (report.when == "setup" and not report.passed):
@@ -174,15 +180,6 @@ def pytest_runtest_makereport(
                 text = failure_text(record, one.verdict)
                 report.sections.append((f"hairpin: {one.verdict.stimulus}", text))
     return report
-
-
-def _go_on_interrupting(raised: pytest.ExceptionInfo[BaseException] | None) -> None:
-    """Raise a KeyboardInterrupt again that was lost: an error in undoing things took its place."""
-    error = raised.value if raised else None
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        error = error.__context__
 
 
 def evidence_folder(config: pytest.Config) -> EvidenceFolder | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
+from harness.interrupts import interrupted
 
 __all__ = ["Part", "hand_over", "run_folder", "run_suite", "suite_folder"]
 
@@ -106,26 +107,16 @@ def _selection(part: Part | None, arguments: Sequence[str], suite: Path) -> list
     return ["-m", " and ".join(f"not {name}" for name in Part), *ignored]
 
 
-class _Interrupted:
-    """Notes that somebody has pressed Ctrl-C."""
-
-    seen = False
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_keyboard_interrupt(self) -> None:
-        self.seen = True
-
-
 def _run_pytest(arguments: list[str]) -> int:
-    interrupted = _Interrupted()
     try:
-        return pytest.main(arguments, plugins=[interrupted])
+        status = pytest.main(arguments)
     except TypeError:
         # pytest's terminal reporter cannot render where the interrupt struck when that frame was
         # between two lines (tb_lineno is None then): ExceptionInfo.getrepr.
-        if not interrupted.seen:
+        if not interrupted():
             raise
         return pytest.ExitCode.INTERRUPTED
+    return pytest.ExitCode.INTERRUPTED if interrupted() else status
 
 
 def run_folder(output: Path) -> Path:
