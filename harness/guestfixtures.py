@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import DifferenceError, UnfitError
-from harness.livefixtures import listen
+from harness.livefixtures import lend
 from harness.model.clients import reaches
 from harness.parts import Mode
 from harness.plugin import case_of, failed_key, fit, section_of, told_key
@@ -90,7 +90,7 @@ def guest_bed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], G
             pytest.skip(str(error))
         bed = beds[wires]
         bed.become(topology)
-        listen(request.node, bed, between=REAL)
+        lend(request.node, bed, between=REAL)
         used.append(wires)
         return bed
 

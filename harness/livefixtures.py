@@ -35,9 +35,10 @@ from harness.testbed.pool import Pool
 from harness.testbed.stacks import Stacks
 from harness.topology import Topology
 
-__all__ = ["close_testbeds", "listen"]
+__all__ = ["close_testbeds", "lend"]
 
 _pool = pytest.StashKey[Pool]()
+_lent = pytest.StashKey[list[Testbed]]()
 _stacks = pytest.StashKey[dict[tuple[Topology, bool], Stacks]]()
 
 
@@ -61,12 +62,20 @@ def close_testbeds(config: pytest.Config) -> None:
         config.stash[_pool].close()
 
 
-def listen(item: pytest.Item, bed: Testbed, *, between: str = "") -> None:
-    """Let the verdicts of `bed` be those of the test `item`, evidence kept where that is asked."""
+def lend(item: pytest.Item, bed: Testbed, *, between: str = "") -> None:
+    """Let the test `item` have `bed`: its verdicts are the test's, evidence kept where asked for.
+
+    When it gets it first, nothing is on its way there: the test before may not have waited for all
+    that it sent. Raises StrayFrameError when a copy of a stimulus still was.
+    """
     folder = evidence_folder(item.config)
     heard = item.stash.setdefault(heard_key, [])
     bed.on_verdict = lambda verdict, seconds: heard.append(Heard(verdict, seconds, between))
     bed.wants_evidence = folder.has_room if folder else lambda: False
+    lent = item.stash.setdefault(_lent, [])
+    if bed not in lent:
+        lent.append(bed)
+        bed.settle()
 
 
 @pytest.fixture
@@ -85,9 +94,7 @@ def testbed(request: pytest.FixtureRequest) -> Iterator[Callable[[Topology], Tes
         if reason:
             pytest.skip(reason)
         bed = pool.get(topology)
-        if topology not in used:
-            bed.settle()  # the test before may not have waited for all that it sent
-        listen(request.node, bed, between=between)
+        lend(request.node, bed, between=between)
         used.append(topology)
         return bed
 
@@ -149,7 +156,7 @@ def _run_case(item: CaseItem, case: Case) -> None:
     differing = []
     pool = _live_pool(item.config)
     with pool.new(case.topology) as bed:
-        listen(item, bed)
+        lend(item, bed)
         for step in case.steps or everything_plain(case.topology):
             if not isinstance(step, Send):
                 bed.become(step.applied(bed.topology))
