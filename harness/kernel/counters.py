@@ -20,17 +20,16 @@ _SOFTNET = {"dropped": 1, "time_squeeze": 2, "flow_limit": 10}
 _SOFTNET_CPU = 12
 
 
-def link_counters(ns: NetNS, *, settled: bool = True) -> dict[str, dict[str, int]]:
+def link_counters(ns: NetNS) -> dict[str, dict[str, int]]:
     """The counters of every link in `ns` (struct rtnl_link_stats64). Raises KernelError.
 
     The kernel hands a frame on first and counts it afterwards (macvlan_broadcast: first
     macvlan_broadcast_one, then macvlan_count_rx), in a worker that may run on another CPU, but
-    within one RCU read-side section. `settled` waits for these to end, some 10 ms: whatever frame
-    has been read by now is counted then.
+    within one RCU read-side section. So those that have begun are waited for, some 10 ms: whatever
+    frame has been read by now is counted then.
     """
-    if settled:
-        with suppress(OSError):  # a kernel without membarrier counts in its own time
-            await_rcu_readers()
+    with suppress(OSError):  # a kernel without membarrier counts in its own time
+        await_rcu_readers()
     return {
         link.get_attr("IFLA_IFNAME"): dict(link.get_attr("IFLA_STATS64") or {})
         for link in ns.rtnl.links()

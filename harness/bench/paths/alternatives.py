@@ -107,10 +107,5 @@ def open_bridge_veth(spec: PathSpec) -> Path:
 def _bridge(undo: ExitStack) -> NetNS:
     require(probe())
     host = undo.enter_context(NetNS.create())
-    host.rtnl.transact(
-        [
-            links.add_bridge("bridge", index=_BRIDGE),
-            # Who only receives is heard no more, and shall not be forgotten for that.
-        ]
-    )
+    host.rtnl.transact([links.add_bridge("bridge", index=_BRIDGE)])
     return host

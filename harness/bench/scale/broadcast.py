@@ -19,7 +19,6 @@ from harness.bench.ends import BROADCAST
 from harness.bench.limits import by_cpu_time
 from harness.bench.measurement import Limit
 from harness.errors import KernelError
-from harness.kernel.counters import link_counters
 from harness.kernel.cpu import CpuMeter, CpuUse
 from harness.kernel.engine import FRAME_CHECK, FrameSpec, Pool, make_receiver, make_sender
 from harness.kernel.packets import plain_socket
@@ -178,8 +177,8 @@ class Broadcaster(Resource):
 
     def _refused(self) -> int:
         """Frames that the broadcast queue had no room for so far."""
-        counters = link_counters(self.bed.wiring.host, settled=False)
-        return counters[self.bed.topology.lowers[0].name]["rx_dropped"]
+        link = self.bed.wiring.host.rtnl.link(self.bed.topology.lowers[0].name)
+        return int(link.get_attr("IFLA_STATS64")["rx_dropped"])
 
     def close(self) -> None:
         """See Resource."""
