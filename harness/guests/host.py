@@ -211,7 +211,8 @@ class Host(Resource):
         """Start guests at once; all of them are up when it returns."""
         for wanted in several:
             self.remember(wanted.interfaces)  # as they are before any of them is there
-        self.connection.ready_schemas()
+        if len(several) > 1:
+            self.connection.ready_schemas()
         all_at_once(partial(self._bring_up, wanted) for wanted in several)
         return [self.guests[wanted.name] for wanted in several]
 
